@@ -1,0 +1,10 @@
+"""The console's settings with a home of its own for each test process."""
+
+import os
+import tempfile
+
+os.environ.setdefault("CONSOLE_HOME", tempfile.mkdtemp(prefix="console-test-"))
+
+from console.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

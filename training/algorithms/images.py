@@ -1,0 +1,44 @@
+"""The one way in which every part opens an image: trainer, preview and engine see the same pixels."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MASK_MODES = ("L", "P", "I;16", "I")
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation and convert to RGB; transparency is laid over black as Pillow does.
+
+    16-bit greyscale is scaled to 8 bits: Pillow's own conversion would clip everything above 255 to white.
+    """
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
+
+
+def open_rgb(source: str | Path | BinaryIO) -> Image.Image:
+    """Open, decode and convert. Raises Pillow's UnidentifiedImageError or OSError for what is no image."""
+    with Image.open(source) as image:
+        image.load()
+        return to_rgb(image)
+
+
+def open_mask(source: str | Path | BinaryIO) -> np.ndarray:
+    """A segmentation map -> (H, W) int32 of class ids. A palette image's ids are its indices.
+
+    Raises ValueError for a mode in which a pixel is not one number (RGB and the like).
+    """
+    with Image.open(source) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode == "1":
+            return np.asarray(image).astype(np.int32)
+        if image.mode not in MASK_MODES and not image.mode.startswith("I;16"):
+            raise ValueError(image.mode)
+        return np.asarray(image).astype(np.int32)
