@@ -163,6 +163,7 @@ Q_CLUSTER = {
     "catch_up": False,
     "label": "Django Q",
     **({"redis": BROKER_URL} if BROKER_URL else {"orm": "default"}),
+    "broker_class": "console.brokers.RedisBroker" if BROKER_URL else "console.brokers.OrmBroker",
     "ALT_CLUSTERS": {
         "training": {
             "workers": env.int("TRAINING_SLOTS", default=1),

@@ -1,0 +1,77 @@
+"""`/healthz`: the web process serves. `/readyz`: everything that a training and a call need is alive."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from console.brokers import heartbeat
+
+logger = logging.getLogger(__name__)
+
+STALE_SECONDS = 15  # every process beats at least once a second; a busy machine may be late
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200, or 503 with the parts that are missing: {"missing": ["worker", ...]}."""
+    missing = [name for name, alive in CHECKS.items() if not alive()]
+    return JsonResponse(
+        {"status": "unready" if missing else "ready", "missing": missing}, status=503 if missing else 200
+    )
+
+
+def _database() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
+    except DatabaseError:
+        logger.exception("readyz: the database does not answer")
+        return False
+    return True
+
+
+def _broker() -> bool:
+    """Redis where it is configured; else the database is the broker, and its queue must be readable."""
+    if not settings.BROKER_URL:
+        return _queue_readable()
+    try:
+        return bool(redis.Redis.from_url(settings.BROKER_URL, socket_timeout=2, socket_connect_timeout=2).ping())
+    except redis.RedisError:
+        logger.exception("readyz: the broker does not answer")
+        return False
+
+
+def _queue_readable() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM django_q_ormq LIMIT 1")
+    except DatabaseError:
+        logger.exception("readyz: the queue's table cannot be read")
+        return False
+    return True
+
+
+def _fresh(path: Path) -> bool:
+    """Was this heartbeat file touched a moment ago? The clock of the file system is ours."""
+    try:
+        return time.time() - path.stat().st_mtime < STALE_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+CHECKS: dict[str, Callable[[], bool]] = {
+    "database": _database,
+    "broker": _broker,
+    "worker": lambda: _fresh(heartbeat("default")),
+    "trainer_worker": lambda: _fresh(heartbeat("training")),
+    "stage_supervisor": lambda: _fresh(heartbeat("stages")),
+}

@@ -1,0 +1,80 @@
+"""The people and the project that every test may use. `owner` is the project's admin; `outsider` has another project."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from knox.models import AuthToken
+from rest_framework.test import APIClient
+
+from training.models import Membership, Project, Role
+
+PASSWORD = "correct horse battery"
+
+
+class People(NamedTuple):
+    owner: User
+    editor: User
+    viewer: User
+    outsider: User
+
+
+@pytest.fixture
+def home(settings, tmp_path: Path) -> Path:
+    """A CONSOLE_HOME of this test alone."""
+    settings.CONSOLE_HOME = tmp_path
+    settings.RUN_FOLDER = tmp_path / "run"
+    settings.FILE_UPLOAD_TEMP_DIR = tmp_path / "incoming"
+    for folder in (settings.RUN_FOLDER, settings.FILE_UPLOAD_TEMP_DIR):
+        folder.mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def people(db) -> People:
+    return People(*(User.objects.create_user(name, password=PASSWORD) for name in People._fields))
+
+
+@pytest.fixture
+def project(people: People) -> Project:
+    """Owner (admin), editor and viewer are members of it; the outsider is not."""
+    project = Project.objects.create(name="Road signs")
+    for user, role in ((people.owner, Role.ADMIN), (people.editor, Role.EDITOR), (people.viewer, Role.VIEWER)):
+        Membership.objects.create(project=project, user=user, role=role)
+    return project
+
+
+@pytest.fixture
+def other_project(people: People) -> Project:
+    """The outsider's own."""
+    project = Project.objects.create(name="Elsewhere")
+    Membership.objects.create(project=project, user=people.outsider, role=Role.ADMIN)
+    return project
+
+
+@pytest.fixture
+def api() -> Callable[[User], APIClient]:
+    """api(people.editor) is a REST client that sends a token of that person."""
+
+    def client(user: User) -> APIClient:
+        _, token = AuthToken.objects.create(user)
+        rest = APIClient()
+        rest.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+        return rest
+
+    return client
+
+
+@pytest.fixture
+def browser_of() -> Callable[[User], Client]:
+    """browser_of(people.editor) is a Django client that is logged in as that person."""
+
+    def client(user: User) -> Client:
+        django = Client()
+        django.force_login(user)
+        return django
+
+    return client
