@@ -1,0 +1,70 @@
+# Everything is set up below this folder: .venv/ (Python), node_modules/ (front-end packages), var/ (state).
+SHELL := /bin/bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+export PORT ?= 8000
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-slow demo bench lint format check messages setup setup-dev clean
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: setup  ## Set up, migrate, start every process; Ctrl-C stops them all
+	@exec $(BIN)/python manage.py console_run
+
+test: setup-dev  ## Every test, browser tests included
+	@.ci/browser
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-slow: setup-dev  ## The tests that take minutes: does each algorithm learn
+	@$(BIN)/python -m pytest -m slow
+
+demo: setup  ## Against a running console: the whole journey for the three algorithms
+	@$(BIN)/python manage.py console_demo
+
+bench: setup-dev  ## The benchmarks, as tables with ratios
+	@$(BIN)/python -m benchmarks
+
+lint: setup-dev  ## ruff, mypy, import contracts, Django's own checks
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy console endpoints models_registry training
+	@$(BIN)/lint-imports
+	@$(BIN)/python manage.py check && $(BIN)/python manage.py makemigrations --check --dry-run
+
+format: setup-dev  ## Let ruff put the code in order
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+messages: setup-dev  ## Collect the texts to translate into locale/ (needs GNU gettext)
+	@$(BIN)/python manage.py makemessages -l ko --no-obsolete --no-location -i node_modules -i .venv -i var -i tests
+	@$(MAKE) --no-print-directory setup
+
+setup: .venv/.runtime node_modules/.done locale/ko/LC_MESSAGES/django.mo
+
+setup-dev: .venv/.dev node_modules/.done locale/ko/LC_MESSAGES/django.mo
+
+.venv/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/.runtime: requirements.lock | .venv/bin/python
+	@echo "Installing the Python packages (once; a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.runtime
+	@echo "Installing the packages for tests ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@touch $@
+
+node_modules/.done: package-lock.json | .venv/.runtime
+	@echo "Installing the front-end packages ..."
+	@$(BIN)/npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+%.mo: %.po | .venv/.runtime
+	@$(BIN)/pybabel --quiet compile --use-fuzzy -i $< -o $@ -l ko
+
+clean:  ## Remove what set-up made; var/ stays
+	@rm -rf .venv node_modules
