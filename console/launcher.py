@@ -6,7 +6,9 @@ should outlive a crash of one of its parts, so the loop here is our own.
 
 import http.client
 import json
+import multiprocessing
 import os
+import queue
 import signal
 import time
 from collections.abc import Callable
@@ -61,16 +63,12 @@ class Launcher(Manager):
         process["process"].start()
 
     def _new_wrapper(self, name: str) -> Any:
-        import multiprocessing
-
         # fork, as honcho expects: its events queue is handed over by inheritance.
         target = self._processes[name]["obj"].run
         return multiprocessing.get_context("fork").Process(name=name, target=target, args=(self.events, True))
 
     def _handle_events(self) -> None:
         """Take what the processes have sent; wait at most 0.1 s for the first of it."""
-        import queue
-
         timeout: float | None = 0.1
         while True:
             try:

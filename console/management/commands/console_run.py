@@ -52,7 +52,9 @@ class Command(BaseCommand):
             try:
                 probe.bind((host, port))
             except OSError as error:
-                raise CommandError(f"Port {port} on {host} cannot be used ({error}). Choose another: PORT=8001 make run")
+                raise CommandError(
+                    f"Port {port} on {host} cannot be used ({error}). Choose another: PORT=8001 make run"
+                )
 
     def _announcer(self, host: str, port: int) -> Any:
         """Print the address once, when every part of the console is up."""

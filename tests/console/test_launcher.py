@@ -1,0 +1,98 @@
+"""The launcher keeps the console's processes alive, and leaves none behind. Real processes, real signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RUN = """
+import sys
+from pathlib import Path
+from console.launcher import Launcher, stop_leftovers
+state = Path(sys.argv[1])
+print("leftovers", stop_leftovers(state, grace=2), flush=True)
+launcher = Launcher(state_file=state, kill_wait=2, on_tick=lambda: None)
+for n, command in enumerate(sys.argv[2:]):
+    launcher.add_process(f"p{n}", command)
+launcher.loop()
+"""
+
+
+@pytest.fixture
+def launch(tmp_path):
+    started = []
+
+    def start(*commands: str) -> subprocess.Popen:
+        with (tmp_path / "out.txt").open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-c", RUN, str(tmp_path / "launcher.json"), *commands],
+                cwd=ROOT,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def wait_for(condition, seconds=15.0):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if result := condition():
+            return result
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def pid_in(path: Path) -> int | None:
+    text = path.read_text() if path.exists() else ""
+    return int(text) if text.strip() else None
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_process_that_is_killed_is_started_again(launch, tmp_path):
+    launch(f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    first = wait_for(lambda: pid_in(tmp_path / "pid"))
+    os.kill(first, signal.SIGKILL)
+    second = wait_for(lambda: (pid := pid_in(tmp_path / "pid")) != first and pid)
+    assert alive(second)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_every_process_even_a_stubborn_one(launch, tmp_path, signum):
+    launcher = launch(
+        f"echo $$ > {tmp_path}/meek; exec sleep 60",
+        f"trap '' TERM; echo $$ > {tmp_path}/stubborn; sleep 60; sleep 60",
+    )
+    pids = [wait_for(lambda name=name: pid_in(tmp_path / name)) for name in ("meek", "stubborn")]
+    launcher.send_signal(signum)
+    assert launcher.wait(15) == 0
+    wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_the_next_start_ends_what_a_killed_launcher_left(launch, tmp_path):
+    launcher = launch(f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    orphan = wait_for(lambda: pid_in(tmp_path / "pid"))
+    wait_for(lambda: (tmp_path / "launcher.json").exists())
+    launcher.kill()
+    launcher.wait()
+    assert alive(orphan)
+    launch()
+    wait_for(lambda: not alive(orphan))
+    wait_for(lambda: "leftovers ['p0']" in (tmp_path / "out.txt").read_text())
