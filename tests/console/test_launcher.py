@@ -89,7 +89,7 @@ def test_a_signal_stops_every_process_even_a_stubborn_one(launch, tmp_path, sign
 def test_the_next_start_ends_what_a_killed_launcher_left(launch, tmp_path):
     launcher = launch(f"echo $$ > {tmp_path}/pid; exec sleep 60")
     orphan = wait_for(lambda: pid_in(tmp_path / "pid"))
-    wait_for(lambda: (tmp_path / "launcher.json").exists())
+    wait_for((tmp_path / "launcher.json").exists)
     launcher.kill()
     launcher.wait()
     assert alive(orphan)
