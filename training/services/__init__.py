@@ -1,1 +1,28 @@
 """Everything that changes a project, a dataset, an experiment or a training: see docs/contracts.md."""
+
+from training.services.experiments import experiment_create, experiment_delete
+from training.services.projects import member_remove, member_set, project_create
+from training.services.training_fields import training_checkpoints
+from training.services.trainings import (
+    training_copy_values,
+    training_create,
+    training_delete,
+    training_position,
+    training_resume,
+    training_stop,
+)
+
+__all__ = [
+    "experiment_create",
+    "experiment_delete",
+    "member_remove",
+    "member_set",
+    "project_create",
+    "training_checkpoints",
+    "training_copy_values",
+    "training_create",
+    "training_delete",
+    "training_position",
+    "training_resume",
+    "training_stop",
+]

@@ -1,0 +1,65 @@
+"""Who runs a training now: a lease on its row, taken by compare-and-set and renewed while the runner lives.
+
+A task that is delivered twice, or a second host, finds the lease taken and leaves. The lease of a runner
+that died is free at once on the same host (its process is gone) and after LEASE_SECONDS elsewhere.
+"""
+
+import secrets
+import socket
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from training.models import Training
+from training.processes import ProcessId
+
+LEASE_SECONDS = 30
+RENEW_SECONDS = 5
+
+
+class LeaseLost(Exception):
+    """Another runner holds the training now: this one must let go of it without touching anything."""
+
+
+def held(training: Training) -> bool:
+    """Whether a runner that lives holds `training`, as far as the loaded row tells."""
+    if not training.lease_owner or training.lease_until is None or training.lease_until < timezone.now():
+        return False
+    host, pid, started, _token = training.lease_owner.rsplit(":", 3)
+    return host != host_name() or ProcessId(int(pid), float(started)).alive()
+
+
+def take(training: Training) -> str:
+    """Take the lease of `training`. -> the owner's mark, or "" when another runner has it."""
+    training.refresh_from_db()
+    if held(training):
+        return ""
+    owner = f"{host_name()}:{ProcessId.own()}:{secrets.token_hex(4)}"
+    old = {"lease_owner": training.lease_owner, "lease_until": training.lease_until}
+    won = Training.objects.filter(pk=training.pk, **old).update(lease_owner=owner, lease_until=_until())
+    training.refresh_from_db()
+    return owner if won else ""
+
+
+def renew(training_id: str, owner: str) -> None:
+    """Hold the lease for LEASE_SECONDS from now. Raises LeaseLost."""
+    if not Training.objects.filter(pk=training_id, lease_owner=owner).update(lease_until=_until()):
+        raise LeaseLost(training_id)
+
+
+def release(training_id: str, owner: str) -> None:
+    """Let go, when it is still ours."""
+    Training.objects.filter(pk=training_id, lease_owner=owner).update(lease_owner="", lease_until=None)
+
+
+def on_this_host(owner: str) -> bool:
+    """Whether the runner with this mark runs, or ran, here: only then do its pids mean anything."""
+    return owner.rsplit(":", 3)[0] == host_name()
+
+
+def host_name() -> str:
+    return socket.gethostname()[:40]
+
+
+def _until() -> datetime:
+    return timezone.now() + timedelta(seconds=LEASE_SECONDS)

@@ -1,0 +1,49 @@
+"""Which training is next. The database decides; a task in the broker only wakes a free slot.
+
+So a task that is lost with a killed worker, or delivered twice, can neither lose a training nor change
+the order: a slot that wakes takes first what a dead runner left behind, then the oldest that waits.
+"""
+
+from collections.abc import Iterator
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django_q.brokers import get_broker
+from django_q.tasks import async_task
+
+from training import lease
+from training.models import Training
+
+CLUSTER = "training"
+
+
+def waiting() -> "QuerySet[Training]":
+    """The queued trainings, oldest first."""
+    return Training.objects.filter(status="CREATE_REQUESTED").order_by("created_at")
+
+
+def abandoned() -> list[Training]:
+    """Trainings that had begun and whose runner is gone, oldest first."""
+    begun = [status for status in Training.UNFINISHED if status != "CREATE_REQUESTED"]
+    rows = Training.objects.filter(status__in=begun).order_by("created_at")
+    return [training for training in rows if not lease.held(training)]
+
+
+def candidates() -> Iterator[Training]:
+    """What a free slot may run, in order. Lazily, so that each is looked at when its turn comes."""
+    yield from abandoned()
+    yield from waiting().iterator()
+
+
+def enqueue(training_id: str) -> None:
+    async_task("training.tasks.training_run", training_id, cluster=CLUSTER)
+
+
+def enqueue_on_commit(training: Training) -> None:
+    training_id = training.pk
+    transaction.on_commit(lambda: enqueue(training_id))
+
+
+def is_empty() -> bool:
+    """Whether no task waits in the broker. One that a worker has already fetched does not count."""
+    return int(get_broker(CLUSTER).queue_size()) == 0
