@@ -52,9 +52,7 @@ class Command(BaseCommand):
             try:
                 probe.bind((host, port))
             except OSError as error:
-                raise CommandError(
-                    f"Port {port} on {host} cannot be used ({error}). Choose another: PORT=8001 make run"
-                )
+                raise CommandError(f"Port {port} on {host} cannot be used ({error}). Try PORT=8001 make run") from error
 
     def _announcer(self, host: str, port: int) -> Any:
         """Print the address once, when every part of the console is up."""
