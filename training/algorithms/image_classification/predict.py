@@ -1,0 +1,58 @@
+"""From image to answer, the same in evaluation and in the engine. numpy and Pillow only."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from training.algorithms.images import IMAGENET_MEAN, IMAGENET_STD, resized_pixels
+
+PARAMETERS: tuple[str, ...] = ()
+
+
+def preprocessing(hyperparameters: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """What model.json stores under "preprocessing". `dataset` is dataset.json."""
+    return {"input_size": hyperparameters["input_size"], "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+
+
+def preprocess(image: Image.Image, preprocessing: Mapping[str, Any]) -> np.ndarray:
+    """RGB image -> (3, input_size, input_size) float32. The sides are squashed to a square, nothing is cut off."""
+    side = preprocessing["input_size"]
+    return resized_pixels(image, (side, side), preprocessing)
+
+
+def batch(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """N arrays of `preprocess` -> the network's input, (N, 3, S, S) float32."""
+    return {"pixel_values": np.stack(arrays)}
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """(N, classes) logits -> (N, classes) float64, the softmax of each row."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def postprocess(
+    outputs: Mapping[str, np.ndarray],
+    sizes: Sequence[tuple[int, int]],
+    model: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+) -> list[list[dict[str, Any]]]:
+    """`logits` (N, classes) -> for each image every label with its score, highest first."""
+    names = [label["name"] for label in model["labels"]]
+    answers = []
+    for scores in probabilities(outputs["logits"]):
+        order = np.argsort(-scores, kind="stable")
+        answers.append([{"score": float(scores[i]), "label": names[i]} for i in order])
+    return answers
+
+
+def body(answers: list[list[dict[str, Any]]]) -> list[Any]:
+    """One instance: its list of labels itself, as the guide shows it. Several: a list of such lists."""
+    return answers[0] if len(answers) == 1 else answers
+
+
+def parameter_errors(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with the request's `parameters`, by name: this algorithm takes none."""
+    return dict.fromkeys(parameters, "Image classification takes no parameters.")
