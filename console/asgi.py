@@ -1,0 +1,27 @@
+"""The web process: stage URLs go to `endpoints.invoke`, everything else to Django."""
+
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+django_application: Any = get_asgi_application()
+
+from endpoints import invoke  # noqa: E402  (needs the settings that the line above loads)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+stages = invoke.StageApplication()
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        await stages.lifespan(receive, send)
+    elif scope["type"] == "http" and scope["path"].startswith("/stage/"):
+        await stages(scope, receive, send)
+    else:
+        await django_application(scope, receive, send)

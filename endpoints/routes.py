@@ -1,0 +1,116 @@
+"""The route table: what the web process needs to know to answer a stage URL, in one file.
+
+Services write it when a change commits, the supervisor when an engine becomes ready or stops. The web
+process reads the file again when it changes, so that no request touches the database.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Prefetch
+from django.utils import timezone
+
+from endpoints.models import Endpoint, EndpointKey, Stage, StageResource
+
+SOCKET_PATH_BYTES = 100  # the kernel's limit is 107 on Linux, 103 on macOS
+
+
+def table_path() -> Path:
+    return Path(settings.RUN_FOLDER) / "routes.json"
+
+
+@lru_cache
+def engines_folder() -> Path:
+    """Where the engines' sockets and pid notes are: run/engines, or a short folder when that is too deep for a socket."""
+    folder = Path(settings.RUN_FOLDER) / "engines"
+    if len(os.fsencode(folder)) + len("/") + 20 + len(".sock") <= SOCKET_PATH_BYTES:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    short = Path(tempfile.gettempdir()) / f"console-{os.getuid()}-{digest}"
+    short.mkdir(mode=0o700, exist_ok=True)
+    found = short.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{short} must be a folder that only its owner may use.")
+    return short
+
+
+def socket_path(resource_id: str) -> Path:
+    return engines_folder() / f"{resource_id}.sock"
+
+
+def publish() -> None:
+    """Write the table anew when it says something else than the database.
+
+    The lock is held while the database is read: of two publishers, the later one has seen both changes.
+    """
+    with _lock():
+        path = table_path()
+        endpoints = _endpoints()
+        old = read(path)
+        if old and old["endpoints"] == endpoints:
+            return
+        table = {"version": old.get("version", 0) + 1, "endpoints": endpoints}
+        new = path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text(json.dumps(table))
+        new.replace(path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The table in the file; {} when there is none or it was cut off by a power failure."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    folder = Path(settings.RUN_FOLDER)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "routes.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _endpoints() -> dict[str, Any]:
+    rows = (
+        Endpoint.objects.exclude(status=Endpoint.Status.DELETE_IN_PROGRESS)
+        .select_related("default_stage")
+        .prefetch_related(
+            Prefetch("keys", EndpointKey.objects.filter(revoked=False)),
+            Prefetch("stages", Stage.objects.exclude(status=Stage.Status.DELETE_IN_PROGRESS)),
+            Prefetch("stages__resources", StageResource.objects.select_related("model")),
+        )
+    )
+    return {row.pk: _endpoint(row) for row in rows}
+
+
+def _endpoint(row: Endpoint) -> dict[str, Any]:
+    now = timezone.now()
+    return {
+        "access": row.access,
+        "keys": {k.prefix: k.hashed_key for k in row.keys.all() if k.expiry_date is None or k.expiry_date > now},
+        "default": row.default_stage.name if row.default_stage else "",
+        "stages": {
+            stage.name: {"id": stage.pk, "resources": [_resource(resource) for resource in stage.resources.all()]}
+            for stage in row.stages.all()
+        },
+    }
+
+
+def _resource(row: StageResource) -> dict[str, Any]:
+    """`settings` is what a ready engine says of itself, so a resource without them has no engine yet."""
+    sockets = [str(socket_path(row.pk))] if row.settings else []
+    return {"path": row.path, "model": row.model.name, "sockets": sockets}

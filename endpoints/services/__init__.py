@@ -1,0 +1,20 @@
+"""Everything that changes an endpoint, a stage or a key: see docs/contracts.md."""
+
+from endpoints.services.endpoints import endpoint_create, endpoint_delete, endpoint_refresh, endpoint_set_default
+from endpoints.services.keys import key_create, key_revoke
+from endpoints.services.stages import resource_add, stage_create, stage_delete, stage_redeploy
+from endpoints.statistics import stage_statistics
+
+__all__ = [
+    "endpoint_create",
+    "endpoint_delete",
+    "endpoint_refresh",
+    "endpoint_set_default",
+    "key_create",
+    "key_revoke",
+    "resource_add",
+    "stage_create",
+    "stage_delete",
+    "stage_redeploy",
+    "stage_statistics",
+]
