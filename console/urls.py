@@ -1,3 +1,13 @@
-from django.urls import URLPattern, URLResolver
+"""Every area of the console has its own list of routes: console/urls_<area>.py."""
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("console.urls_account")),
+    path("", include("console.urls_projects")),
+    path("", include("console.urls_datasets")),
+    path("", include("console.urls_experiments")),
+    path("", include("console.urls_trainings")),
+    path("", include("console.urls_models")),
+    path("", include("console.urls_endpoints")),
+]

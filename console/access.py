@@ -1,0 +1,57 @@
+"""Who may see and change what. Every page, API call, file and log starts with `load()`."""
+
+from typing import TypeVar
+
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
+
+from endpoints.models import EndpointKey, Stage, StageResource
+from training.models import Membership, Project, Role
+
+M = TypeVar("M", bound=models.Model)
+
+# From a model to its project, where that is not simply its own field `project`.
+PATHS: dict[type[models.Model], str] = {
+    Project: "pk",
+    Stage: "endpoint__project",
+    EndpointKey: "endpoint__project",
+    StageResource: "stage__endpoint__project",
+}
+
+
+def load(request: HttpRequest, model: type[M], pk: str, role: str = Role.VIEWER, project: str | None = None) -> M:
+    """Return the object when the person is a member of its project with at least `role`.
+
+    `project` (an id, from the URL) must be the object's project when given. The membership stays on
+    `request.membership`, where templates find project and role.
+    Raises Http404 when the person may not see the object, PermissionDenied when they may not change it.
+    """
+    if not request.user.is_authenticated:
+        raise Http404
+    path = PATHS.get(model, "project")
+    memberships = Membership.objects.filter(user=request.user)
+    mine = {f"{path}__in": memberships.values("project")}
+    found = model._default_manager.filter(pk=pk, **mine)
+    obj = get_object_or_404(found.filter(**{path: project}) if project else found)
+    membership = memberships.select_related("project").get(project=found.values(path)[:1])
+    request.membership = membership  # type: ignore[attr-defined]
+    if not Role(membership.role).includes(role):
+        raise PermissionDenied
+    return obj
+
+
+def load_project(request: HttpRequest, pk: str, role: str = Role.VIEWER) -> Project:
+    """The project of a page. It becomes the one that the person comes back to after the next login."""
+    project = load(request, Project, pk, role)
+    if request.session.get("project") != pk:
+        request.session["project"] = pk
+    return project
+
+
+def mine(request: HttpRequest, model: type[M]) -> "models.QuerySet[M]":
+    """Every object of `model` in the person's projects."""
+    path = PATHS.get(model, "project")
+    memberships = Membership.objects.filter(user_id=request.user.pk)
+    return model._default_manager.filter(**{f"{path}__in": memberships.values("project")})

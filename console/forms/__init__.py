@@ -1,0 +1,1 @@
+"""One module an area; `base` is what they share."""

@@ -1,0 +1,119 @@
+"""What the templates share: icons, status badges, stored messages, sizes and durations."""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from django import template
+from django.apps import apps
+from django.conf import settings
+from django.db import models
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext, ngettext
+
+from console.links import url_of
+from training import algorithms
+from training.models import Event, Status
+
+MOVING = {"UPLOADING", "VALIDATING", "RUNNING", "CREATE_REQUESTED"}
+
+register = template.Library()
+register.filter("url_of", url_of)
+
+
+@cache
+def _svg(name: str) -> str:
+    return (settings.NODE_MODULES / "bootstrap-icons" / "icons" / f"{name}.svg").read_text(encoding="utf-8")
+
+
+@register.simple_tag
+def icon(name: str, classes: str = "") -> SafeString:
+    """An icon of bootstrap-icons, inline. Decoration only: the text beside it, or an aria-label, says what it means."""
+    svg = _svg(name).replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
+    return mark_safe(svg.replace('class="bi', f'class="icon {classes} bi', 1))
+
+
+@register.simple_tag
+def badge(obj: models.Model) -> SafeString:
+    """The status of an object, in its colour. What still moves has a pulsing dot."""
+    status = obj.Status(obj.status)  # type: ignore[attr-defined]
+    return status_badge(status, moving=status.value.endswith("_IN_PROGRESS") or status.value in MOVING)
+
+
+def status_badge(status: Status, moving: bool) -> SafeString:
+    return format_html(
+        '<span class="status status-{}"><span class="status-dot{}"></span>{}</span>',
+        status.colour,
+        " status-dot-animated" if moving else "",
+        status.label,
+    )
+
+
+@register.filter
+def colour(obj: models.Model) -> str:
+    """The Tabler colour of an object's status."""
+    return obj.Status(obj.status).colour  # type: ignore[attr-defined]
+
+
+@register.filter
+def event_badge(event: Event) -> SafeString | str:
+    """What happened: a status as a badge; what is no status ("checkpoint saved") as it is."""
+    kinds = {model._meta.model_name: model for model in apps.get_models() if hasattr(model, "TRANSITIONS")}
+    statuses = getattr(kinds.get(event.kind), "Status", None)
+    if statuses is not None and event.to_status in statuses.values:
+        return status_badge(statuses(event.to_status), moving=False)
+    return gettext(event.to_status.replace("_", " "))
+
+
+@register.filter
+def message(value: dict[str, Any] | None) -> str:
+    """A stored Message, {"text", "params"}, in the reader's language."""
+    if not value:
+        return ""
+    text = gettext(value["text"])
+    return text % value["params"] if value.get("params") else text
+
+
+@register.filter
+def algorithm_name(key: str) -> str:
+    return gettext(algorithms.get(key).name)
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Seconds in words, the two largest units: 45 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
+    if seconds is None:
+        return "–"
+    whole = max(0, round(seconds))
+    minutes, s = divmod(whole, 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    if days:
+        return gettext("%(days)d d %(hours)d h") % {"days": days, "hours": h}
+    if hours:
+        return gettext("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": m}
+    if minutes:
+        return gettext("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": s}
+    return gettext("%(seconds)d s") % {"seconds": s}
+
+
+@register.filter
+def percent_of(part: float, whole: float) -> int:
+    """A share as a whole percentage, 0 of nothing: the width of a bar."""
+    return round(100 * part / whole) if whole else 0
+
+
+@register.filter
+def images_text(count: int) -> str:
+    return ngettext("%(count)d image", "%(count)d images", count) % {"count": count}
+
+
+@register.filter
+def get(mapping: dict[str, Any], key: str) -> Any:
+    return mapping.get(key)
+
+
+@register.filter
+def total(numbers: Iterable[int]) -> int:
+    return sum(numbers)

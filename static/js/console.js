@@ -1,0 +1,85 @@
+// The little that the pages need beside htmx: the confirm dialog, copy buttons, the chosen row, quiet polling.
+
+const toast = document.getElementById("toast");
+let toastTimer;
+function say(text) {
+  toast.textContent = text;
+  toast.classList.add("is-shown");
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => toast.classList.remove("is-shown"), 3000);
+}
+
+// <form data-confirm="question" data-confirm-text="what it means" data-confirm-yes="label">
+const dialog = document.getElementById("confirm");
+let confirming = null;
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.dataset.confirm || form.dataset.confirmed) return;
+  event.preventDefault();
+  confirming = form;
+  document.getElementById("confirm-title").textContent = form.dataset.confirm;
+  document.getElementById("confirm-text").textContent = form.dataset.confirmText;
+  document.getElementById("confirm-yes").textContent = form.dataset.confirmYes;
+  dialog.returnValue = "no";
+  dialog.showModal();
+});
+dialog.addEventListener("close", () => {
+  if (dialog.returnValue !== "yes" || !confirming) return;
+  confirming.dataset.confirmed = "yes";
+  confirming.requestSubmit();
+});
+
+// <button data-copy="#id of the element whose text or value is copied">
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const source = document.querySelector(button.dataset.copy);
+  await copy(source.value ?? source.textContent.trim());
+  say(document.body.dataset.messageCopied);
+});
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea"); // plain http on another host has no clipboard API
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+// The row whose page is open is marked, whichever way it was opened and however often the rows are polled.
+function markChosen() {
+  for (const row of document.querySelectorAll("tr[data-row]")) {
+    const chosen = row.querySelector(".console-row-link")?.pathname === location.pathname;
+    row.classList.toggle("is-chosen", chosen);
+  }
+}
+for (const name of ["htmx:pushedIntoHistory", "htmx:afterSettle"]) document.addEventListener(name, markChosen);
+markChosen();
+
+// A click anywhere in a row is a click on its link.
+document.addEventListener("click", (event) => {
+  const row = event.target.closest("tr[data-row]");
+  if (!row || event.target.closest("a, button, input, select, label, form")) return;
+  if (!getSelection().isCollapsed) return; // somebody is copying text
+  row.querySelector(".console-row-link")?.click();
+});
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  const { target, requestConfig } = event.detail;
+  if (target.id !== "detail" || requestConfig.elt.hasAttribute("data-poll")) return;
+  if (requestConfig.elt.classList.contains("console-row-link")) {
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    target.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+  }
+});
+
+// Polling rests while the page is hidden or a dialog or menu is open, so that nothing moves under the pointer.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const polled = event.detail.elt;
+  if (!polled.hasAttribute("data-poll")) return;
+  if (document.hidden || document.querySelector("dialog[open], .dropdown-menu.show")) event.preventDefault();
+});
+for (const name of ["htmx:sendError", "htmx:responseError"]) {
+  document.addEventListener(name, () => say(document.body.dataset.messageLost));
+}
