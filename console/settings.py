@@ -61,6 +61,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "console.middleware.login_in_full",
+    "console.middleware.last_project",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",  # every view, unless it says login_not_required
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -148,6 +149,20 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,  # a file is binary in a request only
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "console.api.schema.add_errors",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "AlgorithmKey": "training.algorithms.CHOICES",
+        "DatasetStatus": "training.models.DatasetStatus",
+        "ExperimentStatus": "training.models.ExperimentStatus",
+        "TrainingStatus": "training.models.TrainingStatus",
+        "ModelStatus": "models_registry.models.ModelStatus",
+        "EndpointStatus": "endpoints.models.EndpointStatus",
+        "StageStatus": "endpoints.models.StageStatus",
+    },
 }
 
 # --- Work in the background -----------------------------------------------------------------
@@ -178,6 +193,9 @@ Q_CLUSTER = {
         },
     },
 }
+
+# What brings the database and the world in line, each minute: functions without arguments, by dotted name.
+RECONCILERS = ["training.reconcile.run"]
 
 # --- Limits ---------------------------------------------------------------------------------
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=20 * 1024**3)

@@ -2,7 +2,12 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from console import health
+
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("api/v1/", include("console.api.urls")),
     path("", include("console.urls_account")),
     path("", include("console.urls_projects")),
     path("", include("console.urls_datasets")),

@@ -14,7 +14,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as rest_exception_handler
 from rest_framework.views import set_rollback
 
-from console.texts import show
+from console.templatetags.console import message as in_language
 from training.errors import Conflict, ServiceError
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
     if isinstance(exc, ServiceError):
         set_rollback()
         blockers = exc.blockers if isinstance(exc, Conflict) else []
-        return Response(error_body("conflict", show(exc.message), _by_kind(blockers)), status=409)
+        return Response(error_body("conflict", in_language(exc.message.as_json()), _by_kind(blockers)), status=409)
     if isinstance(exc, ValidationError):
         exc = exceptions.ValidationError(_django_fields(exc))
     answer = rest_exception_handler(exc, context)

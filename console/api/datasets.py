@@ -1,0 +1,83 @@
+"""Datasets: upload of a zip, its report and its counts."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from console.api.base import CreateSerializer, OwnedSerializer, OwnedViewSet, check_upload_size
+from console.templatetags.console import message
+from training import algorithms, services
+from training.models import Dataset
+
+
+class ProblemSerializer(serializers.Serializer):
+    """One thing found in the zip. `file` is its path inside, "" for the whole zip."""
+
+    code = serializers.CharField()
+    level = serializers.ChoiceField(choices=["error", "warning", "fact"])
+    file = serializers.CharField()
+    message = serializers.CharField(help_text="in the language of the request")
+
+
+class DatasetRowSerializer(OwnedSerializer):
+    class Meta:
+        model = Dataset
+        fields = (*OwnedSerializer.OWNED, "algorithm", "images", "disk_bytes")
+
+
+class DatasetSerializer(OwnedSerializer):
+    report = serializers.SerializerMethodField()
+    counts = serializers.JSONField(read_only=True, help_text="{split: {class name: images or objects}}")
+    images = serializers.JSONField(read_only=True, help_text="{split: number of images}")
+    labels = serializers.JSONField(read_only=True, help_text='[{"id": 0, "name": "cat"}, ...]')
+    progress = serializers.JSONField(read_only=True, help_text='{"phase", "done", "total"} while it is checked')
+
+    class Meta:
+        model = Dataset
+        fields = (
+            *DatasetRowSerializer.Meta.fields,
+            "report",
+            "counts",
+            "labels",
+            "progress",
+            "zip_bytes",
+            "zip_sha256",
+        )
+
+    @extend_schema_field(ProblemSerializer(many=True))
+    def get_report(self, dataset: Dataset) -> list[dict[str, Any]]:
+        stable = ("code", "level", "file")
+        return [{**{key: row[key] for key in stable}, "message": message(row)} for row in dataset.report]
+
+
+class DatasetCreateSerializer(CreateSerializer):
+    algorithm = serializers.ChoiceField(choices=algorithms.CHOICES)
+    file = serializers.FileField(help_text="the zip", allow_empty_file=True)  # ingest says what is wrong with it
+
+
+class DatasetViewSet(OwnedViewSet):
+    """Datasets of a project, newest first."""
+
+    queryset = Dataset.objects.select_related("created_by")
+    serializer_class = DatasetSerializer
+    row_serializer_class = DatasetRowSerializer
+    parser_classes = (MultiPartParser,)
+    filters = {"status": "status", "algorithm": "algorithm"}
+    ordering_fields = (*OwnedViewSet.ordering_fields, "algorithm", "disk_bytes")
+
+    @extend_schema(request={"multipart/form-data": DatasetCreateSerializer}, responses={201: DatasetSerializer})
+    def create(self, request: Request) -> Response:
+        """Upload a zip. It is checked in the background: ask for the dataset until it is READY or INVALID."""
+        check_upload_size(request)
+        body = self.body(DatasetCreateSerializer)
+        project = self.project_for(body)
+        return self.answer(services.dataset_create(project=project, user=request.user, **body), status=201)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """409 names the running trainings that are in the way."""
+        services.dataset_delete(dataset=self.get_object(), user=request.user)
+        return Response(status=204)

@@ -1,0 +1,174 @@
+"""What an endpoint, a stage and a key look like on the wire, and what may be sent to make one."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from console.addresses import absolute
+from console.api.base import CreateSerializer, OwnedSerializer, Reference, StoredMessage
+from endpoints.models import Access, Endpoint, EndpointKey, Stage, StageResource
+from models_registry.models import Model
+
+PATH_HELP = "where the model answers below the stage's URL; default /inference"
+
+
+class ResourceSerializer(serializers.ModelSerializer):
+    """One model of a stage. `url` is what to POST to."""
+
+    model_name = serializers.CharField(source="model.name", read_only=True)
+    settings = serializers.JSONField(read_only=True, help_text="what the engine chose: runtime, device, threads")
+    url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = StageResource
+        fields = ("id", "path", "model", "model_name", "settings", "url")
+
+    def get_url(self, resource: StageResource) -> str:
+        return absolute(self.context["request"], f"{resource.stage.path}{resource.path}")
+
+
+class StageInEndpointSerializer(serializers.ModelSerializer):
+    is_default = serializers.BooleanField(read_only=True)
+    status_reason = StoredMessage()
+    url = serializers.SerializerMethodField()
+    resources = ResourceSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Stage
+        fields = ("id", "name", "is_default", "status", "status_reason", "url", "resources")
+
+    def get_url(self, stage: Stage) -> str:
+        return absolute(self.context["request"], stage.path)
+
+
+class StageSerializer(StageInEndpointSerializer):
+    endpoint_name = serializers.CharField(source="endpoint.name", read_only=True)
+
+    class Meta:
+        model = Stage
+        fields = (
+            *StageInEndpointSerializer.Meta.fields,
+            "endpoint", "endpoint_name", "description", "created_at", "updated_at",
+        )  # fmt: skip
+
+
+class EndpointRowSerializer(OwnedSerializer):
+    url = serializers.SerializerMethodField(help_text="the default stage's")
+
+    class Meta:
+        model = Endpoint
+        fields = (*OwnedSerializer.OWNED, "access", "url")
+
+    def get_url(self, endpoint: Endpoint) -> str:
+        return absolute(self.context["request"], endpoint.path)
+
+
+class EndpointSerializer(EndpointRowSerializer):
+    stages = StageInEndpointSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Endpoint
+        fields = (*EndpointRowSerializer.Meta.fields, "stages")
+
+
+class EndpointCreatedSerializer(EndpointSerializer):
+    """The answer to POST alone has the key: only its hash is stored."""
+
+    key = serializers.SerializerMethodField(help_text='shown this once; "" when access is open')
+
+    class Meta:
+        model = Endpoint
+        fields = (*EndpointSerializer.Meta.fields, "key")
+
+    def get_key(self, endpoint: Endpoint) -> str:
+        return str(self.context["key"])
+
+
+class EndpointCreateSerializer(CreateSerializer):
+    model = Reference(queryset=Model.objects.all(), help_text="the id of an ACTIVE model")
+    access = serializers.ChoiceField(choices=Access.choices, required=False, help_text="default: key")
+    resource_path = serializers.CharField(required=False, help_text=PATH_HELP)
+
+
+class StageCreateSerializer(serializers.Serializer):
+    name = serializers.CharField(help_text="lowercase letters and digits, at most 30")
+    description = serializers.CharField(required=False, allow_blank=True)
+    model = Reference(queryset=Model.objects.all(), help_text="the id of an ACTIVE model")
+    resource_path = serializers.CharField(required=False, help_text=PATH_HELP)
+
+
+class ResourceAddSerializer(serializers.Serializer):
+    model = Reference(queryset=Model.objects.all(), help_text="the id of an ACTIVE model")
+    path = serializers.CharField(help_text="a path that the stage does not use yet")
+
+
+class DefaultStageSerializer(serializers.Serializer):
+    stage = Reference(queryset=Stage.objects.all(), help_text="the id of one of the endpoint's ACTIVE stages")
+
+
+class KeySerializer(serializers.ModelSerializer):
+    """A key is known by its prefix, the part before its dot. The row's own id holds the hash, so it stays inside."""
+
+    id = serializers.CharField(source="prefix", read_only=True)
+    created_at = serializers.DateTimeField(source="created", read_only=True)
+
+    class Meta:
+        model = EndpointKey
+        fields = ("id", "name", "created_at", "last_used_at", "revoked")
+
+
+class KeyCreatedSerializer(KeySerializer):
+    key = serializers.SerializerMethodField(help_text="shown this once")
+
+    class Meta:
+        model = EndpointKey
+        fields = (*KeySerializer.Meta.fields, "key")
+
+    def get_key(self, row: EndpointKey) -> str:
+        return str(self.context["key"])
+
+
+class KeyCreateSerializer(serializers.Serializer):
+    name = serializers.CharField()
+
+
+class CountsSerializer(serializers.Serializer):
+    """The calls of a span of time. Percentiles are milliseconds, null without calls."""
+
+    calls = serializers.IntegerField()
+    succeeded = serializers.IntegerField()
+    client_errors = serializers.IntegerField()
+    server_errors = serializers.IntegerField()
+    bytes_in = serializers.IntegerField()
+    bytes_out = serializers.IntegerField()
+    p50 = serializers.FloatField(allow_null=True)
+    p95 = serializers.FloatField(allow_null=True)
+    p99 = serializers.FloatField(allow_null=True)
+
+
+class MinuteSerializer(CountsSerializer):
+    minute = serializers.DateTimeField()
+
+
+class CallSerializer(serializers.Serializer):
+    at = serializers.DateTimeField()
+    path = serializers.CharField()
+    status = serializers.IntegerField()
+    milliseconds = serializers.FloatField()
+    bytes_in = serializers.IntegerField()
+    key_prefix = serializers.CharField()
+    error = serializers.CharField()
+
+
+class StatisticsSerializer(CountsSerializer):
+    minutes = MinuteSerializer(many=True)
+    requests = CallSerializer(many=True, help_text="the newest calls, newest first")
+
+
+class HoursSerializer(serializers.Serializer):
+    hours = serializers.IntegerField(min_value=1, max_value=24 * 30, default=1, help_text="of the last so many hours")
+
+    def hours_of(self) -> int:
+        self.is_valid(raise_exception=True)
+        data: dict[str, Any] = self.validated_data
+        return int(data["hours"])
