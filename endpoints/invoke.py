@@ -32,7 +32,6 @@ BODY_SECONDS = 30  # for the whole body to arrive
 REPLACED_SECONDS = 5  # how long a call waits for an engine that went away under it
 SESSION_IDLE_SECONDS = 300  # after which the connections to an engine are closed; longer than any call
 NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "date", "server"}
-UNAVAILABLE = Refused(503, "unavailable", "The model is not ready to answer. Try again shortly.", {"Retry-After": "2"})
 
 
 class Call:
@@ -99,7 +98,7 @@ class StageApplication:
         if call.headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Refused(415, "unsupported_encoding", "Send the body as it is, without Content-Encoding.")
         if not call.target.sockets:
-            raise UNAVAILABLE
+            raise _unavailable()
         body = await read_body(call, receive)
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + call.deadline - time.monotonic()):
@@ -125,7 +124,7 @@ class StageApplication:
                 asked += 1
                 log.info("The engine on %s went away during a call", target.sockets[0])
             await asyncio.sleep(0.1)
-        raise UNAVAILABLE
+        raise _unavailable()
 
     async def _post(self, call: Call, target: Target, body: bytes) -> aiohttp.ClientResponse:
         content_type = call.headers.get(b"content-type")
@@ -213,6 +212,10 @@ async def read_body(call: Call, receive: Receive) -> bytes:
                     return b"".join(chunks)
     except TimeoutError:
         raise Refused(408, "slow_body", f"The body did not arrive within {BODY_SECONDS} s.") from None
+
+
+def _unavailable() -> Refused:
+    return Refused(503, "unavailable", "The model is not ready to answer. Try again shortly.", {"Retry-After": "2"})
 
 
 async def _stream(call: Call, response: aiohttp.ClientResponse, send: Send) -> None:

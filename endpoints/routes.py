@@ -12,7 +12,6 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,8 @@ def table_path() -> Path:
     return Path(settings.RUN_FOLDER) / "routes.json"
 
 
-@lru_cache
 def engines_folder() -> Path:
-    """Where the engines' sockets and pid notes are: run/engines, or a short folder when that is too deep for a socket."""
+    """Where the engines' sockets are: run/engines, or a short folder when that is too deep for a socket's path."""
     folder = Path(settings.RUN_FOLDER) / "engines"
     if len(os.fsencode(folder)) + len("/") + 20 + len(".sock") <= SOCKET_PATH_BYTES:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

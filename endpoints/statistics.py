@@ -56,7 +56,10 @@ def bound(milliseconds: float) -> str:
 
 
 def percentile(latencies: Mapping[str, int], share: float) -> float | None:
-    """The time in ms that `share` (0 to 1) of the calls stayed under, evenly spread within a bucket; None without calls."""
+    """The time in ms that `share` (0 to 1) of the calls stayed under; None without calls.
+
+    A bucket's calls are taken as evenly spread within it.
+    """
     buckets = sorted((float(upper), n) for upper, n in latencies.items() if n)
     wanted = share * sum(n for _, n in buckets)
     seen = 0

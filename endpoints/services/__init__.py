@@ -2,7 +2,7 @@
 
 from endpoints.services.endpoints import endpoint_create, endpoint_delete, endpoint_refresh, endpoint_set_default
 from endpoints.services.keys import key_create, key_revoke
-from endpoints.services.stages import resource_add, stage_create, stage_delete, stage_redeploy
+from endpoints.services.stages import resource_add, stage_create, stage_delete, stage_redeploy, stage_remove
 from endpoints.statistics import stage_statistics
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "stage_create",
     "stage_delete",
     "stage_redeploy",
+    "stage_remove",
     "stage_statistics",
 ]

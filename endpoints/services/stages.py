@@ -101,3 +101,19 @@ def _living(stage: Stage) -> Stage:
     if row is None or row.status == Stage.Status.DELETE_IN_PROGRESS:
         raise Conflict(Message(gettext_noop("The stage %(stage)s is being deleted."), {"stage": stage.name}))
     return row
+
+
+@transaction.atomic
+def stage_remove(*, stage: Stage) -> None:
+    """Remove the rows of a stage in deletion, and of its endpoint with it when that is in deletion too.
+
+    Called by the supervisor once no engine of the stage is left.
+    """
+    endpoint = stage.endpoint
+    lifecycle.record(stage, "deleted", from_status=stage.status)
+    stage.delete()
+    if endpoint.status == Endpoint.Status.DELETE_IN_PROGRESS and not endpoint.stages.exists():
+        lifecycle.record(endpoint, "deleted", from_status=endpoint.status)
+        endpoint.delete()
+    else:
+        endpoint_refresh(endpoint)

@@ -1,0 +1,27 @@
+"""`manage.py serve_stages`: the stage supervisor. SIGTERM or SIGINT stops it and every engine."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from endpoints.supervisor import AlreadyRunning, Supervisor
+
+
+class Command(BaseCommand):
+    help = "Keep an engine process alive for every stage."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stopping = threading.Event()
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            stopping.set()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        try:
+            Supervisor().run(stopping)
+        except AlreadyRunning as error:
+            raise CommandError(str(error)) from error

@@ -1,0 +1,186 @@
+"""One engine process: started, asked whether it is ready, stopped. Knows nothing of stages and their statuses."""
+
+import http.client
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import psutil
+from django.conf import settings
+
+from endpoints import routes
+from endpoints.models import StageResource
+from training.processes import ProcessId, kill_session, signal_group, spawn_session
+
+log = logging.getLogger(__name__)
+
+MODULE = "endpoints.engine"
+PROBE_SECONDS = 5.0  # for one answer to /-/ready, which the engine gives without its model
+LOG_BYTES = 5 * 1024 * 1024  # of one engine's log, before it is turned over
+
+
+@dataclass
+class EngineProcess:
+    """`child` is None when an earlier supervisor started it: its exit code is unknown then. Times are monotonic."""
+
+    resource_id: str
+    process: ProcessId
+    child: Popen[bytes] | None = None
+    started: float = field(default_factory=time.monotonic)
+    info: dict[str, Any] = field(default_factory=dict)
+    ready_since: float | None = None
+    stop_by: float | None = None
+    silent_since: float | None = None
+    silent_probes: int = 0
+    hung: bool = False
+    _probe: Future[dict[str, Any] | None] | None = None
+    _asked: float = 0
+
+    @property
+    def socket(self) -> Path:
+        return routes.socket_path(self.resource_id)
+
+    def running(self) -> bool:
+        return self.child.poll() is None if self.child else self.process.alive()
+
+    @property
+    def ready(self) -> bool:
+        return self.ready_since is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Negative: killed by that signal."""
+        return self.child.returncode if self.child else None
+
+    def ask(self, pool: Any, every: float) -> None:
+        """Note what the last probe found; start the next one when the last began `every` seconds ago."""
+        if self._probe and self._probe.done():
+            self._note(self._probe.result())
+            self._probe = None
+        if self._probe is None and time.monotonic() - self._asked >= every:
+            self._asked = time.monotonic()
+            self._probe = pool.submit(probe, self.socket)
+
+    def _note(self, answer: dict[str, Any] | None) -> None:
+        if answer is None:
+            self.silent_since = self.silent_since or self._asked
+            self.silent_probes += 1
+            return
+        self.silent_since, self.silent_probes = None, 0
+        if answer and not self.ready:
+            self.info, self.ready_since = answer, time.monotonic()
+
+    def silent_for(self, seconds: float) -> bool:
+        """No answer for so long, and to more than one probe: a single slow one may be this machine's fault."""
+        if self.silent_since is None or self.silent_probes < 2:
+            return False
+        return time.monotonic() - self.silent_since > seconds
+
+    def stop(self, grace_seconds: float) -> None:
+        """Ask it to answer what it has begun, and to end. `kill_if_overdue` does the rest."""
+        if self.stop_by is None:
+            self.stop_by = time.monotonic() + grace_seconds
+            signal_group(self.process, signal.SIGTERM)
+
+    def kill_if_overdue(self) -> None:
+        if self.stop_by is not None and time.monotonic() > self.stop_by:
+            self.kill()
+
+    def kill(self) -> None:
+        kill_session(self.process)
+
+
+def start(resource: StageResource) -> EngineProcess:
+    """Start the engine of `resource`. Raises OSError."""
+    path = routes.socket_path(resource.pk)
+    path.unlink(missing_ok=True)
+    command = [sys.executable, "-m", MODULE, "--model", str(resource.model.folder), "--socket", str(path)]
+    command += ["--name", resource.model.name, "--resource", resource.path]
+    if settings.SERVING_THREADS:
+        command += ["--threads", str(settings.SERVING_THREADS)]
+    child = spawn_session(command, _log_for(resource.pk), settings.BASE_DIR, os.environ)
+    process = ProcessId.of(child.pid) or ProcessId(child.pid, time.time())
+    return EngineProcess(resource.pk, process, child)
+
+
+def running_engines() -> Iterator[EngineProcess]:
+    """Every engine of this CONSOLE_HOME that runs, whoever started it: told by the socket on its command line."""
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            if MODULE not in command or "--socket" not in command or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            path = Path(command[command.index("--socket") + 1])
+            if path.parent == routes.engines_folder():
+                yield EngineProcess(path.stem, ProcessId(process.pid, process.create_time()))
+        except (psutil.NoSuchProcess, psutil.AccessDenied, IndexError):
+            continue  # ended while we looked, another user's, or not an engine's command line
+
+
+def probe(path: Path) -> dict[str, Any] | None:
+    """What the engine at this socket says: its /-/info when ready, {} while it loads, None without an answer."""
+    connection = _UnixConnection(path)
+    try:
+        connection.request("GET", "/-/ready")
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            return {}
+        connection.request("GET", "/-/info")
+        return dict(json.loads(connection.getresponse().read()))
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("engine", timeout=PROBE_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def log_path(resource_id: str) -> Path:
+    return Path(settings.CONSOLE_HOME) / "logs" / f"engine-{resource_id}.log"
+
+
+def _log_for(resource_id: str) -> Path:
+    """The log to append to. A full one becomes the old one."""
+    path = log_path(resource_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return path
+
+
+def last_lines(resource_id: str, count: int = 5) -> str:
+    """The end of the engine's log, for the reason of a failure."""
+    try:
+        with log_path(resource_id).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return "\n".join(line[:300] for line in lines[-count:])
+
+
+def forget(resource_id: str) -> None:
+    """Remove what an engine that is gone for good has left."""
+    path = log_path(resource_id)
+    for leftover in (routes.socket_path(resource_id), path, path.with_suffix(".log.1")):
+        leftover.unlink(missing_ok=True)

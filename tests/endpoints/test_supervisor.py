@@ -1,0 +1,202 @@
+"""What the supervisor makes of the rows: real engines with a small model, real signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from endpoints import processes, routes, services
+from endpoints.models import Endpoint, Stage, StageResource
+from endpoints.supervisor import AlreadyRunning, only_one
+from tests.endpoints.colours import colour_model
+from tests.endpoints.conftest import QUICK, Stepping
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def stage(project, people, model) -> Stage:
+    endpoint, _ = services.endpoint_create(project=project, user=people.owner, name="colours", model=model)
+    return endpoint.default_stage
+
+
+def fresh(row):
+    return type(row).objects.get(pk=row.pk)
+
+
+def is_active(stage: Stage) -> bool:
+    return fresh(stage).status == "ACTIVE"
+
+
+def sockets(stage: Stage) -> list[str]:
+    table = routes.read(routes.table_path())["endpoints"]
+    return table[stage.endpoint_id]["stages"][stage.name]["resources"][0]["sockets"]
+
+
+def only_engine(supervisor: Stepping) -> processes.EngineProcess:
+    (engine,) = supervisor.engines.values()
+    return engine
+
+
+def engine_pids() -> set[int]:
+    return {engine.process.pid for engine in processes.running_engines()}
+
+
+def test_stage_is_active_once_its_model_answered_a_probe(supervisor, stage):
+    assert sockets(stage) == []
+    supervisor.until(lambda: is_active(stage))
+    resource = stage.resources.get()
+    assert resource.settings["runtime"] == "onnxruntime"
+    assert processes.probe(routes.socket_path(resource.pk))["pid"] == only_engine(supervisor).process.pid
+    assert sockets(stage) == [str(routes.socket_path(resource.pk))]
+    assert fresh(stage.endpoint).status == "ACTIVE"
+    moves = list(stage.endpoint.events().order_by("id").values_list("to_status", flat=True))
+    assert moves == ["CREATE_REQUESTED", "CREATE_IN_PROGRESS", "ACTIVE"]
+
+
+def test_killed_engine_is_replaced_within_seconds(supervisor, stage):
+    supervisor.until(lambda: is_active(stage))
+    old = only_engine(supervisor).process
+    os.kill(old.pid, signal.SIGKILL)
+    began = time.monotonic()
+    supervisor.until(lambda: not is_active(stage), seconds=2)
+    assert sockets(stage) == []
+    supervisor.until(lambda: is_active(stage), seconds=15)
+    assert time.monotonic() - began < 15
+    assert only_engine(supervisor).process != old
+    assert engine_pids() == {only_engine(supervisor).process.pid}
+
+
+def test_hung_engine_is_killed_and_replaced(supervisor, stage):
+    supervisor.patience = QUICK.__class__(hung=1, stop=2)
+    supervisor.until(lambda: is_active(stage))
+    old = only_engine(supervisor).process
+    os.kill(old.pid, signal.SIGSTOP)  # alive, connects, and never answers
+    supervisor.until(lambda: not old.alive(), seconds=30)
+    supervisor.until(lambda: is_active(stage))
+
+
+def test_engine_that_keeps_dying_fails_the_stage(supervisor, stage):
+    supervisor.patience = QUICK.__class__(deaths=2)
+    for _ in range(2):
+        supervisor.until(lambda: is_active(stage))
+        os.kill(only_engine(supervisor).process.pid, signal.SIGKILL)
+        supervisor.until(lambda: not is_active(stage))
+    assert fresh(stage).status == "DEPLOY_FAILED"
+    reason = fresh(stage).status_reason
+    assert "memory" in reason["text"]
+    assert reason["params"]["deaths"] == 2
+    assert fresh(stage.endpoint).status == "UPDATE_FAILED"
+    time.sleep(0.5)
+    supervisor.step()
+    assert engine_pids() == set()
+
+
+def test_model_that_cannot_be_loaded_fails_the_stage_with_the_engines_words(supervisor, stage, model):
+    (model.folder / "model.onnx").write_bytes(b"not a network")
+    supervisor.until(lambda: fresh(stage).status == "DEPLOY_FAILED")
+    reason = fresh(stage).status_reason
+    assert reason["params"]["model"] == "colours"
+    assert "model.onnx" in reason["params"]["log"]
+    assert fresh(stage.endpoint).status == "CREATE_FAILED"
+    assert engine_pids() == set()
+
+
+def test_missing_files_fail_the_stage_and_redeploying_mends_it(supervisor, stage, people, model):
+    kept = model.folder.with_suffix(".kept")
+    model.folder.rename(kept)
+    supervisor.until(lambda: fresh(stage).status == "DEPLOY_FAILED", seconds=2)
+    assert "missing" in fresh(stage).status_reason["text"]
+    kept.rename(model.folder)
+    services.stage_redeploy(stage=stage, user=people.owner)
+    supervisor.until(lambda: is_active(stage))
+    assert fresh(stage.endpoint).status == "ACTIVE"
+
+
+def test_redeploying_an_active_stage_replaces_its_engine(supervisor, stage, people):
+    supervisor.until(lambda: is_active(stage))
+    old = only_engine(supervisor).process
+    services.stage_redeploy(stage=stage, user=people.owner)
+    assert sockets(stage) == []
+    supervisor.until(lambda: is_active(stage))
+    assert not old.alive()
+
+
+def test_second_model_is_added_while_the_first_goes_on(supervisor, stage, people, project):
+    supervisor.until(lambda: is_active(stage))
+    first = only_engine(supervisor).process
+    other = colour_model(project, "shades", ("crimson", "lime", "navy"))
+    added = services.resource_add(stage=stage, user=people.owner, model=other, path="/shades")
+    assert fresh(stage).status == "DEPLOY_IN_PROGRESS"
+    assert sockets(stage) != []
+    supervisor.until(lambda: is_active(stage))
+    assert first.alive()
+    assert processes.probe(routes.socket_path(added.pk))["runtime"] == "onnxruntime"
+    assert len(supervisor.engines) == 2
+
+
+def test_deleting_an_endpoint_leaves_no_process_row_socket_or_log(supervisor, stage, people):
+    supervisor.until(lambda: is_active(stage))
+    engine = only_engine(supervisor)
+    services.endpoint_delete(endpoint=stage.endpoint, user=people.owner)
+    assert stage.endpoint_id not in routes.read(routes.table_path())["endpoints"]
+    supervisor.until(lambda: not Endpoint.objects.exists())
+    assert not engine.process.alive()
+    assert not engine.socket.exists()
+    assert not processes.log_path(engine.resource_id).exists()
+    assert StageResource.objects.count() == 0
+    assert stage.endpoint.events().latest("id").to_status == "deleted"
+
+
+def test_next_supervisor_goes_on_with_living_engines(supervisor, stage):
+    supervisor.until(lambda: is_active(stage))
+    engine = only_engine(supervisor).process
+    successor = Stepping(QUICK)
+    successor.adopt()
+    assert only_engine(successor).process == engine
+    for _ in range(5):
+        successor.step()
+        assert is_active(stage)
+    os.kill(engine.pid, signal.SIGKILL)
+    supervisor.engines.clear()
+    successor.until(lambda: not is_active(stage))
+    successor.until(lambda: is_active(stage))
+    successor.stop_all()
+    assert engine_pids() == set()
+
+
+def test_engine_that_belongs_to_no_stage_is_killed_at_start(supervisor, model):
+    row = StageResource(model=model, stage=Stage(endpoint=Endpoint()))
+    stray = processes.start(row)
+    supervisor.adopt()
+    assert not stray.running()
+    assert supervisor.engines == {}
+
+
+def test_stopping_leaves_no_engine_and_says_so(supervisor, stage):
+    supervisor.until(lambda: is_active(stage))
+    supervisor.stop_all()
+    assert engine_pids() == set()
+    assert fresh(stage).status == "DEPLOY_IN_PROGRESS"
+    assert sockets(stage) == []
+
+
+def test_only_one_supervisor_serves_a_home(home):
+    code = (
+        "import fcntl, sys\nfile = open(sys.argv[1], 'w')\nfcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\nsys.stdin.read()"
+    )
+    lock = home / "run" / "stages.lock"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(AlreadyRunning), only_one():
+        pass
+    other.kill()
+    other.wait()
+    with only_one():
+        pass
