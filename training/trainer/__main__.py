@@ -1,0 +1,50 @@
+"""`python -m training.trainer <run folder>`: run folder in, exit code out. See docs/contracts.md."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from training.trainer.checkpoints import write_json
+from training.trainer.events import Events
+from training.trainer.failures import explain
+from training.trainer.stop import Stopped, StopSignal
+
+COMPLETE, FAILED, STOPPED = 0, 1, 3
+OUTCOMES = {COMPLETE: "complete", FAILED: "failed", STOPPED: "stopped"}
+
+
+def main(run: Path) -> int:
+    """Train; whatever happens ends as an exit code, and a failure as an event with its reason."""
+    (run / "outcome.json").unlink(missing_ok=True)  # an earlier attempt's
+    events = Events(run)
+    code = _train(run, events)
+    write_json(run / "outcome.json", {"outcome": OUTCOMES[code], "exit_code": code})
+    return code
+
+
+def _train(run: Path, events: Events) -> int:
+    stop = StopSignal()
+    try:
+        stop.install()
+        from training.trainer import loop  # torch takes seconds: a stop that comes meanwhile is heard
+        from training.trainer.config import Config
+
+        loop.run(Config.read(run), events, stop)
+    except Stopped:
+        print("stopped", flush=True)
+        return STOPPED
+    except Exception as error:
+        traceback.print_exc()
+        events.failure(*explain(error))
+        return FAILED
+    return COMPLETE
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m training.trainer <run folder>")
+    code = main(Path(sys.argv[1]).resolve())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the outcome is on disk: no library's exit handler may hang or change the code

@@ -1,0 +1,36 @@
+"""Builds a Hugging Face model from a folder of weights, or from its configuration alone."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from training.algorithms.base import Message, gettext_noop
+from training.trainer.failures import Failure
+
+Labels = Sequence[Mapping[str, Any]]
+
+
+def label_fields(labels: Labels) -> dict[str, Any]:
+    """The configuration's fields that name the classes; they also set their number."""
+    names = [label["name"] for label in labels]
+    return {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+
+
+def from_folder(
+    model_class: type[PreTrainedModel], folder: Path, labels: Labels, head: tuple[str, ...], **fields: Any
+) -> PreTrainedModel:
+    """Load weights; parts whose names start with `head` may be missing or of another size, and start anew.
+
+    Raises Failure when anything else is missing: the folder holds another network.
+    """
+    model, info = model_class.from_pretrained(
+        folder, ignore_mismatched_sizes=True, output_loading_info=True, **label_fields(labels), **fields
+    )
+    names = [*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])]
+    wrong = [name for name in names if not name.startswith(head) and not name.endswith("num_batches_tracked")]
+    if wrong:
+        text = gettext_noop("The weights in %(folder)s do not fit this network: %(count)s parts differ, e.g. %(name)s.")
+        raise Failure("wrong_weights", Message(text, {"folder": folder.name, "count": len(wrong), "name": wrong[0]}))
+    return model  # type: ignore[no-any-return]

@@ -1,0 +1,59 @@
+"""What the job tells the runner: one JSON line an event, on disk before the next step. See docs/contracts.md."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from training.algorithms.base import Message
+
+
+class Events:
+    """Appends to events.jsonl. A line that a killed attempt left unfinished is ended first, so that the next one reads."""
+
+    def __init__(self, run: Path) -> None:
+        self._file = (run / "events.jsonl").open("a+b")
+        if self._file.tell() and not self._ends_with_newline():
+            self._file.write(b"\n")
+        self._last_progress = 0.0
+
+    def _ends_with_newline(self) -> bool:
+        self._file.seek(-1, os.SEEK_END)
+        return self._file.read(1) == b"\n"
+
+    def emit(self, type: str, **values: Any) -> None:
+        line = json.dumps({"t": time.time(), "type": type, **values}, ensure_ascii=False, allow_nan=False)
+        self._file.write(line.encode() + b"\n")
+        self._file.flush()
+
+    def phase(self, phase: str) -> None:
+        print(f"--- {phase}", flush=True)
+        self.emit("phase", phase=phase)
+
+    def setting(self, **values: Any) -> None:
+        print(f"setting {values}", flush=True)
+        self.emit("setting", values=values)
+
+    def progress(self, step: int, total_steps: int, epoch: float, eta_seconds: float | None) -> None:
+        """At most one a second, except the last step, which always goes out."""
+        now = time.monotonic()
+        if now - self._last_progress < 1 and step < total_steps:
+            return
+        self._last_progress = now
+        self.emit("progress", step=step, total_steps=total_steps, epoch=epoch, eta_seconds=eta_seconds)
+
+    def metric(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        if finite:
+            self.emit("metric", step=step, epoch=epoch, values=finite)
+
+    def warning(self, code: str, message: Message) -> None:
+        print(f"WARNING {message}", flush=True)
+        self.emit("warning", code=code, **message.as_json())
+
+    def failure(self, code: str, message: Message) -> None:
+        print(f"FAILED: {message}", flush=True)
+        self.emit("failure", code=code, **message.as_json())

@@ -1,0 +1,180 @@
+"""The Hugging Face Trainer with the product's own loss, evaluation, checkpoints and stop."""
+
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from training.algorithms.base import Message, gettext_noop
+from training.trainer import checkpoints
+from training.trainer.evaluation import evaluate
+from training.trainer.events import Events
+from training.trainer.failures import Failure
+from training.trainer.reporting import Report
+from training.trainer.stop import StopSignal
+from training.trainer.weights import Weights
+
+
+class FollowJob(TrainerCallback):
+    """Tells the data its epoch, and ends training after the step in which a stop was asked for."""
+
+    def __init__(self, trainer: "JobTrainer", stop: StopSignal) -> None:
+        self.trainer, self.stop = trainer, stop
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A training that was stopped at an epoch's end, before its evaluation, makes up for it."""
+        done = state.epoch or 0.0
+        if done and done == int(done) and not self.trainer.is_evaluated():
+            self.trainer.evaluate()
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.trainer.train_dataset.epoch = int(state.epoch or 0)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step == self.trainer.first_step + 1:  # only now is it sure that the batch fits in memory
+            self.trainer.events.setting(per_device_train_batch_size=self.trainer._train_batch_size)
+        if self.stop.requested:
+            control.should_save = control.should_training_stop = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.stop.requested:
+            control.should_evaluate = False
+
+
+class JobTrainer(Trainer):
+    """`algorithm` is the algorithm's train module; `make_evaluator` gives a fresh one for each evaluation."""
+
+    def __init__(
+        self,
+        *,
+        algorithm: ModuleType,
+        make_evaluator: Any,
+        weights: Weights,
+        events: Events,
+        report: Report,
+        stop: StopSignal,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs, callbacks=[report])
+        self.remove_callback(PrinterCallback)  # Report prints
+        self.add_callback(FollowJob(self, stop))  # after the Trainer's own: it has the last word
+        self.model_accepts_loss_kwargs = False  # the algorithm's loss averages over its own batch
+        self.algorithm, self.make_evaluator, self.weights = algorithm, make_evaluator, weights
+        self.events, self.report, self.stop = events, report, stop
+        self.first_step = 0
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        loss = self.algorithm.loss(model, inputs)
+        return (loss, None) if return_outputs else loss
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        if not math.isfinite(loss.item()):
+            text = gettext_noop(
+                "The training loss became infinite or not a number at step %(step)s. "
+                "Lower learning_rate (it is %(rate)s); values between 1e-5 and 1e-3 are usual."
+            )
+            names = {"step": self.state.global_step + 1, "rate": f"{self.args.learning_rate:g}"}
+            raise Failure("loss_not_finite", Message(text, names))
+        return loss
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0  # the Trainer counts tokens; images have none
+
+    def measure(self, data: Any) -> dict[str, float]:
+        """Evaluate one split. -> {"loss": ..., every metric by name}."""
+        size, workers = self.args.per_device_eval_batch_size, self.args.dataloader_num_workers
+        return evaluate(self.model, data, self.algorithm, self.make_evaluator(), size, workers, self.stop)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """On the validation split; the Trainer calls this at the end of every epoch."""
+        self.events.phase("evaluating")
+        metrics = {f"eval_{name}": value for name, value in self.measure(self.eval_dataset).items()}
+        self.log(dict(metrics))
+        self.state.log_history[-1]["evaluated"] = True
+        if self.is_in_train:
+            self.events.phase("training")
+        return metrics
+
+    def is_evaluated(self) -> bool:
+        """Whether the weights of this step were evaluated already."""
+        return bool(self.last_evaluation()) and self.last_evaluation()["step"] == self.state.global_step
+
+    def last_evaluation(self) -> dict[str, Any]:
+        """The newest evaluation's line of the Trainer's history, {} when there is none."""
+        lines = [line for line in self.state.log_history if "eval_loss" in line]
+        return lines[-1] if lines else {}
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        return Path(str(self.args.output_dir))
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self.checkpoints_folder / "partial")
+
+    def _save_checkpoint(self, model: Any, trial: Any = None) -> None:
+        """Write to checkpoints/partial/, make it verifiable, sync, rename, drop what is older than the newest 3."""
+        name = f"checkpoint-{self.state.global_step}"
+        final = self.checkpoints_folder / name
+        if final.exists() and checkpoints.is_complete(final):
+            return
+        super()._save_checkpoint(model, trial)
+        partial = self.checkpoints_folder / "partial" / name
+        checkpoints.seal(partial, self.weights.as_json())
+        checkpoints.publish(partial, final)
+        checkpoints.prune(self.checkpoints_folder)
+        self.events.emit("checkpoint", step=self.state.global_step, folder=name)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Weights and state of a checkpoint, without training on."""
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+
+
+def clear_partial(folder: Path) -> None:
+    """What a killed attempt left half-written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / "partial", ignore_errors=True)
+
+
+def arguments(hyperparameters: Mapping[str, Any], **fields: Any) -> TrainingArguments:
+    """The guide's hyperparameters are TrainingArguments by name; `fields` are the product's own choices."""
+    names = {f for f in TrainingArguments.__dataclass_fields__}
+    given = {name: value for name, value in hyperparameters.items() if name in names}
+    return TrainingArguments(
+        **{
+            **given,
+            "optim": "adamw_torch_fused",
+            "lr_scheduler_type": "linear",
+            "warmup_steps": 0.03,  # of all steps: AdamW's first steps are its wildest
+            "weight_decay": 1e-4,
+            "eval_strategy": "epoch",
+            "save_strategy": "steps",
+            "logging_strategy": "steps",
+            "logging_nan_inf_filter": False,
+            "remove_unused_columns": False,
+            "disable_tqdm": True,
+            "report_to": [],
+            **fields,
+        }
+    )

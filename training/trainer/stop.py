@@ -1,0 +1,34 @@
+"""SIGTERM: finish the step, save, leave. One object holds what was asked and what may be interrupted."""
+
+import signal
+from types import FrameType
+
+
+class Stopped(BaseException):
+    """The job was asked to stop. Not an Exception: no library's `except Exception` may swallow it."""
+
+
+class StopSignal:
+    """While there is nothing to save (`interruptible`), a stop interrupts at once; later it waits to be looked at."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.interruptible = True
+
+    def install(self) -> "StopSignal":
+        signal.signal(signal.SIGTERM, self._on_signal)
+        return self
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        if self.interruptible:
+            raise Stopped
+
+    def hold(self) -> None:
+        """From here on a stop waits until the code looks: a step is finished, a file is written to its end."""
+        self.interruptible = False
+        self.check()
+
+    def check(self) -> None:
+        if self.requested:
+            raise Stopped
