@@ -1,0 +1,131 @@
+"""What can go wrong with a request, as types, and the one table that makes HTTP of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+
+class EngineError(Exception):
+    """`fields` names what is wrong: {"instances[2].data": "Not base64."}."""
+
+    def __init__(self, message: str, fields: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = dict(fields or {})
+
+
+class FieldError(EngineError):
+    """One field of the body is wrong. Made from its path, so that the message names it too."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}", {field: problem})
+
+
+class NotJson(EngineError):
+    pass
+
+
+class InvalidInstances(FieldError):
+    pass
+
+
+class NotBase64(FieldError):
+    pass
+
+
+class NotAnImage(FieldError):
+    pass
+
+
+class ImageTooLarge(FieldError):
+    pass
+
+
+class TooManyInstances(FieldError):
+    """Together the images would need more memory than one request may have."""
+
+
+class UnknownParameter(FieldError):
+    pass
+
+
+class InvalidParameter(FieldError):
+    pass
+
+
+class NotFound(EngineError):
+    pass
+
+
+class MethodNotAllowed(EngineError):
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"Only {allowed} is answered here.")
+        self.allowed = allowed
+
+
+class BodyTooLarge(EngineError):
+    pass
+
+
+class UnsupportedMediaType(EngineError):
+    pass
+
+
+class TooBusy(EngineError):
+    """The queue is full: the caller should come back in a moment."""
+
+
+class NotReady(EngineError):
+    """The model is still loading, or the engine is about to exit."""
+
+
+class DeadlinePassed(EngineError):
+    """The answer did not come in time."""
+
+
+class InferenceFailed(EngineError):
+    """The model itself failed on a valid request: ours, not the caller's."""
+
+
+RETRY_SECONDS = 1
+
+# type -> (status, code). Both are part of the protocol: docs/serving.md lists them.
+TABLE: dict[type[EngineError], tuple[int, str]] = {
+    NotJson: (400, "not_json"),
+    InvalidInstances: (400, "invalid_instances"),
+    NotBase64: (400, "not_base64"),
+    NotAnImage: (400, "not_an_image"),
+    NotFound: (404, "not_found"),
+    MethodNotAllowed: (405, "method_not_allowed"),
+    ImageTooLarge: (413, "image_too_large"),
+    TooManyInstances: (413, "too_many_instances"),
+    BodyTooLarge: (413, "body_too_large"),
+    UnsupportedMediaType: (415, "unsupported_media_type"),
+    UnknownParameter: (422, "unknown_parameter"),
+    InvalidParameter: (422, "invalid_parameter"),
+    TooBusy: (429, "too_busy"),
+    InferenceFailed: (500, "inference_failed"),
+    NotReady: (503, "not_ready"),
+    DeadlinePassed: (503, "deadline_passed"),
+}
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP answer with a JSON body."""
+
+    body: bytes
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def response(error: EngineError) -> Response:
+    status, code = TABLE[type(error)]
+    headers: list[tuple[bytes, bytes]] = []
+    if status in (429, 503):
+        headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allowed.encode()))
+    body = {"error": {"code": code, "message": error.message, "fields": error.fields}}
+    return Response(orjson.dumps(body), status, tuple(headers))

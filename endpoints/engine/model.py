@@ -1,0 +1,107 @@
+"""A model folder as the engine sees it: how its images are decoded and how its answers are made.
+
+The work itself is the algorithm's `predict` module, which evaluation shares.
+"""
+
+import binascii
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from PIL import Image
+
+from endpoints.engine.errors import (
+    FieldError,
+    ImageTooLarge,
+    InvalidInstances,
+    InvalidParameter,
+    NotAnImage,
+    NotBase64,
+    TooManyInstances,
+    UnknownParameter,
+)
+from training import algorithms
+from training.algorithms.images import open_rgb
+
+MAX_PIXELS = 100_000_000  # of one image: a file of a few kB may decode to gigabytes
+MAX_REQUEST_BYTES = 256 * 2**20  # of all decoded inputs of one request
+
+
+class ServedModel:
+    """`manifest` is the folder's model.json; `tensors` the network's inputs and outputs (export_report.json)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.manifest: dict[str, Any] = orjson.loads((folder / "model.json").read_bytes())
+        report = orjson.loads((folder / "export_report.json").read_bytes())
+        self.tensors: dict[str, Any] = {"inputs": report["inputs"], "outputs": report["outputs"]}
+        self.predict = algorithms.part(self.manifest["algorithm"], "predict")
+
+    def check_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Raises UnknownParameter or InvalidParameter, by name."""
+        for name, problem in self.predict.parameter_errors(parameters).items():
+            known = name in self.predict.PARAMETERS
+            raise (InvalidParameter if known else UnknownParameter)(f"parameters.{name}", problem)
+
+    def decode(self, instances: Sequence[Any]) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
+        """-> (the network's input (3, H, W) of each instance, its image's (width, height))."""
+        arrays: list[np.ndarray] = []
+        sizes: list[tuple[int, int]] = []
+        total = 0
+        for index, instance in enumerate(instances):
+            image = _open(_bytes(instance, index), f"instances[{index}].data")
+            array = self.predict.preprocess(image, self.manifest["preprocessing"])
+            total += array.nbytes
+            if total > MAX_REQUEST_BYTES:
+                problem = f"This model takes at most {index} of these images in one request."
+                raise TooManyInstances(f"instances[{index}]", problem)
+            arrays.append(array)
+            sizes.append(image.size)
+        return arrays, sizes
+
+    def answers(
+        self,
+        rows: Sequence[Mapping[str, np.ndarray]],
+        sizes: Sequence[tuple[int, int]],
+        parameters: Mapping[str, Any],
+    ) -> list[Any]:
+        """The rows of the network's outputs, one an instance -> one answer an instance, in the guide's format."""
+        outputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        answers: list[Any] = self.predict.postprocess(outputs, sizes, self.manifest, parameters)
+        return answers
+
+
+def _bytes(instance: Any, index: int) -> bytes:
+    """The image file of one instance. Raises InvalidInstances or NotBase64, naming its index."""
+    if not isinstance(instance, dict) or "data" not in instance:
+        raise InvalidInstances(f"instances[{index}]", 'Must be an object with "data".')
+    field, text = f"instances[{index}].data", instance["data"]
+    if not isinstance(text, str):
+        raise NotBase64(field, "Must be a string: the image file in base64.")
+    try:
+        # Command-line tools break base64 into lines; everything else that is foreign to it is an error.
+        return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        raise NotBase64(field, "Is not base64.") from error
+
+
+def _open(data: bytes, field: str) -> Image.Image:
+    """Raises NotAnImage or ImageTooLarge. The size is looked at before a pixel is decoded."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise _too_large(field, f"{width} x {height} pixels")
+        return open_rgb(io.BytesIO(data))
+    except FieldError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(field, "The image") from error
+    except Exception as error:  # Pillow's many decoders raise whatever they like on a broken file
+        raise NotAnImage(field, "Is not an image that can be read.") from error
+
+
+def _too_large(field: str, what: str) -> ImageTooLarge:
+    return ImageTooLarge(field, f"{what}: more than the {MAX_PIXELS} pixels that an image may have.")

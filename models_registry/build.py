@@ -1,0 +1,193 @@
+"""Builds a model's folder from its training's, in a worker. May be killed anywhere and started again.
+
+Everything is made in models/<id>.tmp/ and renamed at the end. The worker holds a lease while it builds:
+when it dies, the lease runs out and `reconcile` gives the work to another.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from models_registry import artifacts
+from models_registry.models import Model
+from training import lifecycle
+from training.algorithms.base import Message, gettext_noop
+from training.processes import ProcessId, kill_session
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 60
+RENEW_SECONDS = 5
+EXPORT_SECONDS = 1800
+
+
+class BuildFailed(Exception):
+    def __init__(self, message: Message) -> None:
+        super().__init__(str(message))
+        self.message = message
+
+
+class LeaseLost(Exception):
+    """Another worker builds this model now: leave everything as it is."""
+
+
+class Lease:
+    """`lease_until` of the row is also its owner's mark: whoever does not know its value has lost it."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        """Renew when it is time to. Raises LeaseLost."""
+        if time.monotonic() < self._next:
+            return
+        until = lease_end()
+        mine = Model.objects.filter(
+            pk=self._model.pk, status=Model.Status.CREATE_IN_PROGRESS, lease_until=self._model.lease_until
+        )
+        if not mine.update(lease_until=until):
+            raise LeaseLost(self._model.pk)
+        self._model.lease_until = until
+        self._next = time.monotonic() + RENEW_SECONDS
+
+
+def lease_end() -> Any:
+    return timezone.now() + timedelta(seconds=LEASE_SECONDS)
+
+
+def build(model_id: str) -> None:
+    """CREATE_REQUESTED -> ACTIVE or CREATE_FAILED. Does nothing when the model is not, or no longer, ordered."""
+    ordered = Model.objects.select_related("training__dataset").filter(status=Model.Status.CREATE_REQUESTED)
+    model = ordered.filter(pk=model_id).first()
+    if model is None or not lifecycle.move(model, Model.Status.CREATE_IN_PROGRESS, lease_until=lease_end()):
+        return
+    lease = Lease(model)
+    try:
+        fields = make_folder(model, lease)
+        lease()
+        lifecycle.move(model, Model.Status.ACTIVE, lease_until=None, **fields)
+    except LeaseLost:
+        log.warning("Model %s is built by another worker now", model.pk)
+    except BuildFailed as error:
+        fail(model, error.message)
+    except OSError as error:
+        log.exception("Model %s", model.pk)
+        text = gettext_noop("The model's files could not be written: %(detail)s")
+        fail(model, Message(text, {"detail": error.strerror or str(error)}))
+    except Exception as error:
+        log.exception("Model %s", model.pk)
+        text = gettext_noop("The model could not be made: %(detail)s")
+        fail(model, Message(text, {"detail": f"{type(error).__name__}: {error}"}))
+
+
+def fail(model: Model, reason: Message) -> None:
+    """CREATE_FAILED with its reason, and no file left."""
+    for folder in (temporary(model), model.folder):
+        artifacts.remove(folder)
+    lifecycle.move(model, Model.Status.CREATE_FAILED, reason=reason, lease_until=None)
+
+
+def temporary(model: Model) -> Path:
+    return model.folder.with_suffix(".tmp")
+
+
+def make_folder(model: Model, tick: Lease) -> dict[str, Any]:
+    """Make models/<id>/. -> the fields of the row that come from it. Raises BuildFailed, LeaseLost, OSError."""
+    source, folder = model.training.folder / "model", temporary(model)
+    if not (source / "model.json").is_file():
+        raise BuildFailed(Message(gettext_noop("The training's files are gone from the disk.")))
+    for leftover in (folder, model.folder):
+        artifacts.remove(leftover)
+    artifacts.copy_folder(source, folder, tick)
+    manifest = describe(model, json.loads((folder / "model.json").read_text(encoding="utf-8")))
+    (folder / "model.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
+    run_export(folder, dataset_folder(model), tick)
+    files = artifacts.seal(folder, tick)
+    tick()
+    artifacts.publish(folder, model.folder)
+    return {
+        "labels": manifest["labels"],
+        "metrics": manifest.get("metrics") or {},
+        "test_metrics": manifest.get("test_metrics"),
+        "files": files,
+        "disk_bytes": sum(file["bytes"] for file in files),
+        "export_report": json.loads((model.folder / "export_report.json").read_text()),
+    }
+
+
+def describe(model: Model, manifest: dict[str, Any]) -> dict[str, Any]:
+    """The trainer's model.json, and where it comes from."""
+    training, dataset = model.training, model.training.dataset
+    return {
+        **manifest,
+        "id": model.pk,
+        "name": model.name,
+        "dataset": {
+            "id": dataset.pk if dataset else None,
+            "name": training.dataset_name,
+            "sha256": dataset.zip_sha256 if dataset else None,
+        },
+        "training": {"id": training.pk, "name": training.name, "initial_weights": training.initial_weights},
+        "created_at": model.created_at.isoformat(),
+    }
+
+
+def dataset_folder(model: Model) -> str:
+    """Where the parity check's images are; "" when the dataset has been deleted."""
+    dataset = model.training.dataset
+    return str(dataset.data_folder) if dataset and dataset.data_folder.is_dir() else ""
+
+
+def run_export(folder: Path, dataset: str, tick: Lease, *, seconds: float = EXPORT_SECONDS) -> None:
+    """Run models_registry.export on `folder`, in a process of its own. Raises BuildFailed, LeaseLost."""
+    log_path = folder / "export.log"
+    command = [sys.executable, "-m", "models_registry.export", str(folder), dataset]
+    with log_path.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=settings.BASE_DIR,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    leader = ProcessId.of(process.pid)
+    deadline = time.monotonic() + seconds
+    try:
+        while process.poll() is None:
+            if time.monotonic() > deadline:
+                minutes = {"minutes": f"{seconds / 60:g}"}
+                raise BuildFailed(
+                    Message(gettext_noop("The export to ONNX took longer than %(minutes)s minutes."), minutes)
+                )
+            tick()
+            time.sleep(0.1)
+    finally:
+        if leader:
+            kill_session(leader)
+        process.wait()
+    if process.returncode:
+        log.error("The export failed with %s:\n%s", process.returncode, log_path.read_text(errors="replace"))
+        raise BuildFailed(export_reason(folder, process.returncode))
+    log_path.unlink()
+
+
+def export_reason(folder: Path, code: int) -> Message:
+    """Why the export ended with `code`, for a person."""
+    failure = folder / "export_failure.json"
+    if failure.exists():
+        return Message.from_json(json.loads(failure.read_text()))
+    if code == -9:
+        return Message(gettext_noop("The export to ONNX was killed: most likely the machine has too little memory."))
+    return Message(gettext_noop("The export to ONNX ended unexpectedly (exit code %(code)s)."), {"code": code})

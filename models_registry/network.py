@@ -1,0 +1,88 @@
+"""A model folder's network in PyTorch. For the export's own process and the CUDA engine: imports torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+CLASSES: dict[str, Any] = {
+    "image_classification": transformers.AutoModelForImageClassification,
+    "semantic_segmentation": transformers.AutoModelForSemanticSegmentation,
+    "object_detection": transformers.AutoModelForObjectDetection,
+}
+# By algorithm: what the network gives, under the names that `predict.postprocess` knows.
+OUTPUTS: Mapping[str, tuple[str, ...]] = {
+    "image_classification": ("logits",),
+    "semantic_segmentation": ("logits",),
+    "object_detection": ("logits", "pred_boxes"),
+}
+
+
+class Network(nn.Module):
+    """`pixel_values` (N, 3, H, W) float32 [, `pixel_mask` (N, H, W) int64] -> one tensor an `output_names`."""
+
+    def __init__(self, model: nn.Module, outputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.output_names = outputs
+
+    def forward(self, pixel_values: torch.Tensor, pixel_mask: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+        mask = {} if pixel_mask is None else {"pixel_mask": pixel_mask}
+        answer = self.model(pixel_values=pixel_values, **mask)
+        return tuple(answer[name] for name in self.output_names)
+
+
+def load_network(folder: Path, algorithm: str) -> Network:
+    """The network of a Hugging Face folder, in evaluation mode, fp32. Only safetensors are read, never pickle."""
+    model = CLASSES[algorithm].from_pretrained(folder, use_safetensors=True, local_files_only=True, dtype=torch.float32)
+    return Network(model.eval(), OUTPUTS[algorithm]).eval()
+
+
+class FoldedHead(nn.Module):
+    """SegFormer's decode head with what is linear before its ReLU multiplied out once.
+
+    Each encoder stage goes through a projection, an upsampling, its slice of the fusing convolution and the batch
+    norm: all linear, and upsampling commutes with what works on each pixel alone. So one matrix a stage does,
+    applied before upsampling, and the sum replaces the concatenation of 4 x 768 channels. Same answers, in half
+    the time and a fifth of the memory.
+    """
+
+    def __init__(self, head: Any) -> None:
+        super().__init__()
+        head = head.double()  # so that multiplying out loses nothing; the products are fp32 again
+        norm = head.batch_norm
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        bias = norm.bias - norm.running_mean * scale
+        # The head concatenates the stages last one first; so do the fusing convolution's columns.
+        slices = head.linear_fuse.weight[:, :, 0, 0].chunk(len(head.linear_projections), dim=1)[::-1]
+        self.stages = nn.ModuleList()
+        for projection, fuse in zip(head.linear_projections, slices, strict=True):
+            stage = nn.Conv2d(projection.proj.in_features, fuse.shape[0], 1, bias=False)
+            stage.weight = nn.Parameter((scale[:, None] * fuse @ projection.proj.weight)[:, :, None, None].float())
+            bias = bias + scale * (fuse @ projection.proj.bias)
+            self.stages.append(stage)
+        self.bias = nn.Parameter(bias[:, None, None].float())
+        self.classifier = head.classifier.float()
+
+    def forward(self, encoder_hidden_states: tuple[torch.Tensor, ...], **_: Any) -> torch.Tensor:
+        """The encoder's maps, (N, C_i, H / 2^(i+2), W / 2^(i+2)) -> logits (N, classes, H / 4, W / 4)."""
+        size = encoder_hidden_states[0].shape[2:]
+        total = self.bias
+        for stage, states in zip(self.stages, encoder_hidden_states, strict=True):
+            part = stage(states)
+            if part.shape[2:] != size:
+                part = nn.functional.interpolate(part, size=size, mode="bilinear", align_corners=False)
+            total = total + part
+        return self.classifier(torch.relu(total))
+
+
+def fold(network: Network) -> Network:
+    """Replace SegFormer's decode head, if this network has one, by its folded twin. Changes `network`."""
+    head = getattr(network.model, "decode_head", None)
+    if head is not None:
+        with torch.no_grad():
+            network.model.decode_head = FoldedHead(head)  # type: ignore[assignment]
+    return network

@@ -1,0 +1,11 @@
+"""What a worker runs, called by dotted name."""
+
+from models_registry import build, reconcile
+
+
+def model_build(model_id: str) -> None:
+    build.build(model_id)
+
+
+def models_reconcile() -> None:
+    reconcile.reconcile()
