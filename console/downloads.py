@@ -1,11 +1,12 @@
 """Files on their way out."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import IO, Any
 
 from asgiref.sync import sync_to_async
 from django.http import FileResponse, StreamingHttpResponse
+from django.utils.http import content_disposition_header
 
 
 class PieceByPiece(StreamingHttpResponse):
@@ -39,3 +40,11 @@ class Rest:
         piece = self._file.read(min(size, self._left))
         self._left -= len(piece)
         return piece
+
+
+class Archive(PieceByPiece):
+    """The pieces of a zip that is made while it is sent."""
+
+    def __init__(self, pieces: Iterator[bytes], filename: str) -> None:
+        super().__init__(pieces, content_type="application/zip")
+        self.headers["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=filename) or ""

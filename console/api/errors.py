@@ -40,7 +40,13 @@ class TooLarge(exceptions.APIException):
 
 
 def error_body(code: str, message: str, fields: Fields | None = None) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message, "fields": fields or {}}}
+    named = {_encodable(name): [_encodable(text) for text in texts] for name, texts in (fields or {}).items()}
+    return {"error": {"code": code, "message": _encodable(message), "fields": named}}
+
+
+def _encodable(text: str) -> str:
+    """Half of a surrogate pair, which JSON can spell and UTF-8 cannot, comes back as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:

@@ -2,7 +2,6 @@
 
 from pathlib import PurePosixPath
 
-from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -11,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.api.base import CreateSerializer, OwnedSerializer, OwnedViewSet, Reference
-from console.downloads import PieceByPiece
+from console.downloads import Archive
 from models_registry import services
 from models_registry.models import Model
 from training.models import Training
@@ -80,8 +79,7 @@ class ModelViewSet(OwnedViewSet):
 
     @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY})
     @action(detail=True)
-    def download(self, request: Request, pk: str) -> PieceByPiece:
+    def download(self, request: Request, pk: str) -> Archive:
         """All of its files as one archive."""
         model = self.get_object()
-        headers = {"Content-Disposition": content_disposition_header(True, f"{model.name}.zip")}
-        return PieceByPiece(services.model_archive(model), content_type="application/zip", headers=headers)
+        return Archive(services.model_archive(model), f"{model.name}.zip")
