@@ -1,7 +1,7 @@
 """Dataset zips for tests, made by code: small, deterministic, with anything that a test wants to be wrong with them.
 
-    classification_zip(tmp_path / "a.zip", labels=("cat", "dog"), train=4)
-    write_zip(tmp_path / "b.zip", {**classification_files(), "train/cat/broken.png": b"not an image"})
+classification_zip(tmp_path / "a.zip", labels=("cat", "dog"), train=4)
+write_zip(tmp_path / "b.zip", {**classification_files(), "train/cat/broken.png": b"not an image"})
 """
 
 import io
@@ -62,7 +62,7 @@ def scene(number: int, classes: int, size: int) -> tuple[Image.Image, Image.Imag
 
 
 def segmentation_files(
-    train: int = 4, validation: int = 2, test: int = 0, size: int = 64, classes: int = 2, id2lable: Any = None
+    *, train: int = 4, validation: int = 2, test: int = 0, size: int = 64, classes: int = 2, id2lable: Any = None
 ) -> Files:
     """The guide's layout; class 0 is "background", the others are "thing-1" and so on."""
     names = {"0": "background", **{str(i): f"thing-{i}" for i in range(1, classes + 1)}}
@@ -80,7 +80,7 @@ def segmentation_files(
 
 
 def detection_files(
-    train: int = 4, validation: int = 2, test: int = 0, size: int = 64, classes: int = 2, kind: str = "JPEG"
+    *, train: int = 4, validation: int = 2, test: int = 0, size: int = 64, classes: int = 2, kind: str = "JPEG"
 ) -> Files:
     """COCO with a category 0 "none" without boxes, as the guide has it; images are JPEG."""
     categories = [{"id": 0, "name": "none"}] + [{"id": i, "name": f"thing-{i}"} for i in range(1, classes + 1)]

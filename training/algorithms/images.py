@@ -7,7 +7,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
+# Formats with an unmistakable beginning that Pillow decodes itself: EPS would start Ghostscript on a stranger's file,
+# and almost any text passes for a TGA.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 MASK_MODES = ("L", "P", "I;16", "I")
+
+
+class NotAMask(ValueError):
+    """An image whose pixels are not one number each; the text is its mode."""
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -25,7 +32,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def open_rgb(source: str | Path | BinaryIO) -> Image.Image:
     """Open, decode and convert. Raises Pillow's UnidentifiedImageError or OSError for what is no image."""
-    with Image.open(source) as image:
+    with Image.open(source, formats=FORMATS) as image:
         image.load()
         return to_rgb(image)
 
@@ -33,15 +40,15 @@ def open_rgb(source: str | Path | BinaryIO) -> Image.Image:
 def open_mask(source: str | Path | BinaryIO) -> np.ndarray:
     """A segmentation map -> (H, W) int32 of class ids. A palette image's ids are its indices.
 
-    Raises ValueError for a mode in which a pixel is not one number (RGB and the like).
+    Raises NotAMask for a mode in which a pixel is not one number (RGB and the like).
     """
-    with Image.open(source) as image:
+    with Image.open(source, formats=FORMATS) as image:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode == "1":
             return np.asarray(image).astype(np.int32)
         if image.mode not in MASK_MODES and not image.mode.startswith("I;16"):
-            raise ValueError(image.mode)
+            raise NotAMask(image.mode)
         return np.asarray(image).astype(np.int32)
 
 

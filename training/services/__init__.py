@@ -1,5 +1,6 @@
 """Everything that changes a project, a dataset, an experiment or a training: see docs/contracts.md."""
 
+from training.services.datasets import dataset_create, dataset_create_sample, dataset_delete
 from training.services.experiments import experiment_create, experiment_delete
 from training.services.projects import member_remove, member_set, project_create
 from training.services.training_fields import training_checkpoints
@@ -13,6 +14,9 @@ from training.services.trainings import (
 )
 
 __all__ = [
+    "dataset_create",
+    "dataset_create_sample",
+    "dataset_delete",
     "experiment_create",
     "experiment_delete",
     "member_remove",

@@ -1,0 +1,133 @@
+"""Checks the layout train/{label}/*.png and makes the index. Torch-free.
+
+Decisions: a label that training never sees is an error (nothing could be learnt of it), as is a single
+label; a label without validation images, an empty label folder and a label with few images are warnings.
+A file that is no image by its name and by its content is left out with a warning.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from training.algorithms.base import Problem
+from training.algorithms.base import gettext_noop as _
+from training.algorithms.image_classification.spec import ALGORITHM
+from training.algorithms.layout import Layout, check_label, find_splits
+from training.algorithms.scan import SUFFIXES, BadImage, Scan, tiny
+from training.report import Report
+
+FEW = 10  # training images of a label
+
+
+@dataclass
+class Found:
+    """Images by split and label, as paths relative to the root."""
+
+    files: dict[str, dict[str, list[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+
+    def labels(self, split: str) -> set[str]:
+        return {label for label, files in self.files[split].items() if files}
+
+
+def check(root: Path, report: Report, scan: Scan) -> Layout | None:
+    """Add every problem to `report`; -> the normalised dataset when there is no error."""
+    splits = find_splits(root, ALGORITHM.splits, report)
+    found = Found()
+    for split in splits:
+        _list_split(root, split, found, report)
+    sizes = _decode(root, splits, found, report, scan)
+    _check_labels(splits, found, report)
+    if report.errors:
+        return None
+    names = sorted(found.labels("train"))
+    index = {name: position for position, name in enumerate(names)}
+    return Layout(
+        labels=[{"id": index[name], "name": name} for name in names],
+        rows={
+            split: [
+                {"image": file, "label": index[name]} for name, files in found.files[split].items() for file in files
+            ]
+            for split in splits
+        },
+        counts={split: {name: len(found.files[split][name]) for name in names} for split in splits},
+        sizes=sizes,
+    )
+
+
+def _list_split(root: Path, split: str, found: Found, report: Report) -> None:
+    for folder in sorted((root / split).iterdir()):
+        if not folder.is_dir():
+            text = _("The file belongs to no label and is left out. Put it into the folder of its label.")
+            report.warning("no_label", text, f"{split}/{folder.name}")
+            continue
+        check_label(folder.name, f"{split}/{folder.name}", report)
+        files = found.files[split][folder.name]
+        for path in sorted(folder.iterdir()):
+            name = f"{split}/{folder.name}/{path.name}"
+            if path.is_dir():
+                text = _("A label's folder holds images, not folders. Move the images up by one folder.")
+                report.error("folder_in_label", text, name)
+            else:
+                files.append(name)
+
+
+def _decode(root: Path, splits: list[str], found: Found, report: Report, scan: Scan) -> list[tuple[int, int]]:
+    """Decode every image; take out of `found` what is none. -> their sizes."""
+    sizes: list[tuple[int, int]] = []
+    unusable: set[str] = set()
+    files = [(split, label, file) for split in splits for label, names in found.files[split].items() for file in names]
+
+    def look(item: tuple[str, str, str]) -> tuple[int, int] | Problem:
+        try:
+            return scan.image(root / item[2])
+        except BadImage as error:
+            return error.problem
+
+    for (_split, _label, file), result in scan.each("images", look, files):
+        if isinstance(result, tuple):
+            sizes.append(result)
+            report.extend(tiny(result, file))
+            continue
+        unusable.add(file)
+        if result.code == "not_an_image" and Path(file).suffix.casefold() not in SUFFIXES:
+            report.warning("left_out", _("The file is not an image and is left out."), file)
+        else:
+            report.add(Problem(result.code, result.message, file))
+    for split in splits:
+        for label, names in found.files[split].items():
+            found.files[split][label] = [name for name in names if name not in unusable]
+    return sizes
+
+
+def _check_labels(splits: list[str], found: Found, report: Report) -> None:
+    trained = found.labels("train")
+    for split in splits:
+        for label, files in sorted(found.files[split].items()):
+            if not files:
+                report.warning("label_empty", _("The folder of the label has no images."), f"{split}/{label}")
+            elif label not in trained and split != "train":
+                text = _("The label “%(label)s” has no images in train, so it cannot be learnt. Add some or remove it.")
+                report.error("label_not_trained", text, f"{split}/{label}", label=label)
+    if "train" in splits and len(trained) < 2:
+        text = _("At least two labels with images are needed in train; there are %(count)s.")
+        report.error("too_few_labels", text, "train", count=len(trained))
+    for label in sorted(trained):
+        if "validation" in splits and label not in found.labels("validation"):
+            text = _("The label “%(label)s” has no images in validation: its figures will say nothing.")
+            report.warning("label_not_validated", text, f"train/{label}", label=label)
+        if (count := len(found.files["train"][label])) < FEW:
+            text = _("The label “%(label)s” has only %(count)s images in train.")
+            report.warning("few_images", text, f"train/{label}", label=label, count=count)
+    if "validation" in splits and not found.labels("validation"):
+        report.error("split_empty", _("The split has no images."), "validation")
+    _check_spelling(trained, report)
+
+
+def _check_spelling(labels: set[str], report: Report) -> None:
+    """Two labels that differ in nothing but capitals or spaces are probably one."""
+    seen: dict[str, str] = {}
+    for label in sorted(labels):
+        other = seen.setdefault(label.strip().casefold(), label)
+        if other != label:
+            text = _("The labels “%(label)s” and “%(other)s” differ in capitals or spaces only. Are they the same?")
+            report.warning("labels_alike", text, f"train/{label}", label=label, other=other)

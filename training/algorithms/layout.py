@@ -1,0 +1,130 @@
+"""What the three layouts share: finding splits, reading JSON, paths inside a split, the index. Torch-free."""
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from training.algorithms.base import gettext_noop as _
+from training.report import Report
+
+JSON_BYTES = 512 * 1024 * 1024
+LABEL_LENGTH = 80  # characters: the name of a per-class metric has to fit in the database
+ALIASES = {
+    "train": {"train", "training", "trainset"},
+    "validation": {"validation", "valid", "val", "dev", "eval"},
+    "test": {"test", "testing", "tests", "testset"},
+    "resources": {"resources", "resource"},
+}
+
+
+@dataclass
+class Layout:
+    """The normalised dataset. docs/contracts.md has the format of labels and rows.
+
+    `rows`, `counts`: by split; `counts[split][class name]` is images (detection: boxes). `sizes`: (width, height)
+    of every image.
+    """
+
+    labels: list[dict[str, Any]]
+    rows: dict[str, list[dict[str, Any]]]
+    counts: dict[str, dict[str, int]]
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def images(self) -> dict[str, int]:
+        return {split: len(rows) for split, rows in self.rows.items()}
+
+    def write(self, root: Path, algorithm: str) -> None:
+        """Write labels.json, index/<split>.jsonl and dataset.json into the data folder."""
+        (root / "index").mkdir()
+        for split, rows in self.rows.items():
+            with (root / "index" / f"{split}.jsonl").open("w", encoding="utf-8") as file:
+                for row in sorted(rows, key=lambda row: row["image"]):
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        median = np.median(np.array(self.sizes, dtype=np.int64), axis=0).round().astype(int).tolist()
+        facts = {"algorithm": algorithm, "images": self.images, "counts": self.counts, "median_size": median}
+        for name, content in (("labels.json", self.labels), ("dataset.json", facts)):
+            (root / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def find_splits(root: Path, wanted: Mapping[str, bool], report: Report) -> list[str]:
+    """The folders of `wanted` ({folder: required}) that are there, in its order. A missing required one is an error."""
+    found = [name for name in wanted if (root / name).is_dir()]
+    for name, required in wanted.items():
+        lookalike = _lookalike(root, name)
+        if name in found or not (required or lookalike):
+            continue
+        if lookalike:
+            text = _("The folder “%(name)s” is missing, but there is “%(lookalike)s”. Rename it.")
+        else:
+            text = _("The folder “%(name)s” is missing. It must be at the top of the zip, or in the only folder there.")
+        params = {"name": name, "lookalike": lookalike}
+        (report.error if required else report.warning)("split_missing", text, **params)
+    return found
+
+
+def _lookalike(root: Path, name: str) -> str:
+    """A folder that was probably meant: another spelling at the top, or the right one deeper down."""
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if folder.name != name and folder.name.strip().casefold() in ALIASES.get(name, ()):
+            return folder.name
+    for pattern in (f"*/{name}", f"*/*/{name}"):
+        for folder in sorted(root.glob(pattern)):
+            if folder.is_dir() and not set(ALIASES) & set(folder.relative_to(root).parts[:-1]):
+                return folder.relative_to(root).as_posix()
+    return ""
+
+
+def read_json(root: Path, file: str, report: Report) -> Any:
+    """The content of a JSON file, or None after an error was added. UTF-8 with or without BOM, else cp949."""
+    path = root / file
+    if path.stat().st_size > JSON_BYTES:
+        report.error("json_too_large", _("The file is larger than %(limit)s bytes."), file, limit=JSON_BYTES)
+        return None
+    raw = path.read_bytes()
+    try:
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = raw.decode("cp949")
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        report.error("json_invalid", _("The file is not valid JSON (%(reason)s)."), file, reason=str(error))
+        return None
+
+
+def inside(split: str, path: Any) -> str:
+    """`path`, written relative to the split's folder, relative to the data folder; "" when it is none or leaves it."""
+    if not isinstance(path, str):
+        return ""
+    clean = PurePosixPath(unicodedata.normalize("NFC", path.replace("\\", "/")))
+    if clean.is_absolute() or ".." in clean.parts or not clean.parts or "\x00" in path:
+        return ""
+    return f"{split}/{clean}"
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether a JSON value is a whole number (true and false are not) that every language can hold exactly."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a JSON value is a finite number of a size that makes sense in pixels."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53
+
+
+def check_label(name: Any, file: str, report: Report) -> bool:
+    """Whether `name` can be the name of a class; adds an error when it cannot."""
+    if not isinstance(name, str) or not name.strip():
+        report.error("label_name", _("A class has no name, or one that is not a text: %(name)s"), file, name=repr(name))
+        return False
+    if len(name) > LABEL_LENGTH:
+        text = _("The class name “%(name)s” is longer than %(limit)s characters.")
+        report.error("label_name", text, file, name=name, limit=LABEL_LENGTH)
+        return False
+    return True

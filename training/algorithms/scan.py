@@ -1,0 +1,112 @@
+"""Reading every image of a dataset once: in parallel, in bounded memory, trusting none of them. Torch-free."""
+
+import os
+import struct
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from PIL import Image, UnidentifiedImageError
+
+from training.algorithms.base import Message, Problem
+from training.algorithms.base import gettext_noop as _
+from training.algorithms.images import FORMATS
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"}
+# What Pillow's decoders raise for damaged files, beyond OSError.
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, struct.error, zlib.error)
+SWAPPED = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
+LARGE = 20_000_000  # pixels: of these, one at a time is in memory
+TINY = 8  # pixels: a side below this is worth a warning
+CHUNK = 32  # files a unit of work, so that handing work over costs little
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class BadImage(Exception):
+    """An image that cannot be used; `problem` says why, with an empty `file`."""
+
+    def __init__(self, code: str, text: str, **params: Any) -> None:
+        super().__init__(text)
+        self.problem = Problem(code, Message(text, params))
+
+
+@dataclass
+class Scan:
+    """How the images of one dataset are read: limit, what to tell of the progress, how many threads.
+
+    `progress(phase, done, total)` is called from the caller's thread. Threads, not processes: Pillow and zlib
+    release the GIL, and a daemonic worker may have no children.
+    """
+
+    max_pixels: int
+    progress: Callable[[str, int, int], None] = lambda phase, done, total: None
+    threads: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
+    _large: threading.Lock = field(default_factory=threading.Lock)
+
+    def each(
+        self, phase: str, function: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Iterator[tuple[Item, Result]]:
+        """(item, function(item)) in the order of `items`; only a few chunks are in flight at any time."""
+
+        def work(chunk: Sequence[Item]) -> list[Result]:
+            return [function(item) for item in chunk]
+
+        waiting: deque[tuple[Sequence[Item], Future[list[Result]]]] = deque()
+        done = 0
+        with ThreadPoolExecutor(self.threads) as pool:
+            for start in range(0, len(items) + CHUNK * self.threads * 2, CHUNK):
+                if chunk := items[start : start + CHUNK]:
+                    waiting.append((chunk, pool.submit(work, chunk)))
+                if waiting and (len(waiting) > self.threads * 2 or not chunk):
+                    chunk, future = waiting.popleft()
+                    yield from zip(chunk, future.result(), strict=True)
+                    done += len(chunk)
+                    self.progress(phase, done, len(items))
+
+    def image(self, path: Path) -> tuple[int, int]:
+        """Decode the whole image. -> (width, height) after EXIF rotation. Raises BadImage."""
+        return self.header(path, decode=True)
+
+    def header(self, path: Path, decode: bool = False) -> tuple[int, int]:
+        """As `image`, but the pixels are not looked at unless `decode`: quick, and safe before a full decode."""
+        try:
+            with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > self.max_pixels:
+                    raise BadImage("image_too_large", TOO_LARGE, size=size_text((width, height)), limit=self.max_pixels)
+                if decode:
+                    with self._large if width * height > LARGE else nullcontext():
+                        image.load()
+                turned = image.getexif().get(0x0112) in SWAPPED
+        except Image.DecompressionBombError as error:
+            raise BadImage("image_too_large", TOO_LARGE, size=str(error), limit=self.max_pixels) from error
+        except UnidentifiedImageError as error:
+            raise BadImage("not_an_image", _("This is not an image. Remove the file or replace it.")) from error
+        except DAMAGED as error:
+            text = _("The image is damaged or cut off (%(reason)s). Save it again or remove it.")
+            raise BadImage("image_damaged", text, reason=str(error)) from error
+        return (height, width) if turned else (width, height)
+
+
+TOO_LARGE = _("The image is too large (%(size)s); the limit is %(limit)s pixels. Make it smaller.")
+
+
+def size_text(size: tuple[Any, Any]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def tiny(size: tuple[int, int], file: str) -> list[Problem]:
+    """A warning when an image can be trained on but hardly shows anything."""
+    if min(size) >= TINY:
+        return []
+    text = _("The image is only %(width)s x %(height)s pixels: it hardly shows anything.")
+    params = {"width": size[0], "height": size[1]}
+    return [Problem("image_tiny", Message(text, params), file, "warning")]

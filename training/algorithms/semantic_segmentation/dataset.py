@@ -1,0 +1,214 @@
+"""Checks the layout of images, masks and id2lable.json and makes the index. Torch-free.
+
+Decisions: an id that is not in id2lable is an error, except 255, which is ignored unless it has a name.
+A mask must have its image's size after EXIF rotation and one number a pixel. A class that training
+never shows is a warning; an image that a list names twice is used once.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.algorithms.base import Message, Problem
+from training.algorithms.base import gettext_noop as _
+from training.algorithms.images import NotAMask, open_mask
+from training.algorithms.layout import Layout, check_label, find_splits, inside, read_json
+from training.algorithms.scan import DAMAGED, BadImage, Scan, size_text, tiny
+from training.algorithms.semantic_segmentation.spec import ALGORITHM
+from training.report import Report
+
+IGNORED_ID = 255
+LABEL_FILES = ("resources/id2lable.json", "resources/id2label.json")
+LIST_FILES = {"test": ("test.json", "train.json")}  # the guide itself calls the test split's list train.json
+
+
+@dataclass
+class Pair:
+    """What was found in one image and its mask. `pixels`: {class id: pixels}."""
+
+    problems: list[Problem]
+    size: tuple[int, int] | None = None
+    pixels: dict[int, int] | None = None
+
+
+def check(root: Path, report: Report, scan: Scan) -> Layout | None:
+    """Add every problem to `report`; -> the normalised dataset when there is no error."""
+    splits = find_splits(root, {**ALGORITHM.splits, "resources": True}, report)
+    names = _labels(root, report) if "resources" in splits else None
+    splits = [split for split in splits if split != "resources"]
+    rows = {split: _rows(root, split, report) for split in splits}
+    layout = Layout([], rows, {split: {} for split in splits})
+    if names is not None:
+        layout.labels = [{"id": number, "name": name} for number, name in sorted(names.items())]
+        layout.counts = {split: dict.fromkeys(names.values(), 0) for split in splits}
+    _read(root, names, layout, report, scan)
+    if names is not None:
+        _check_classes(layout, report)
+    return None if report.errors else layout
+
+
+def _labels(root: Path, report: Report) -> dict[int, str] | None:
+    """id2lable.json as {class id: name}, or None when it cannot be read at all."""
+    file = next((name for name in LABEL_FILES if (root / name).is_file()), None)
+    if file is None:
+        report.error("labels_missing", _("The file is missing. It maps each class id to its name."), LABEL_FILES[0])
+        return None
+    content = read_json(root, file, report)
+    if content is None:
+        return None
+    if not isinstance(content, dict):
+        text = _("The file must be an object such as {“0”: “background”, “1”: “road”}.")
+        report.error("labels_shape", text, file)
+        return None
+    names: dict[int, str] = {}
+    for key, name in content.items():
+        if not (key.isascii() and key.isdigit() and int(key) < 65536):
+            text = _("“%(key)s” is not a class id: ids are whole numbers from 0 to 65535.")
+            report.error("label_id", text, file, key=key[:40])
+        elif check_label(name, file, report):
+            names[int(key)] = name
+    if len(names) < 2:
+        report.error(
+            "too_few_labels", _("At least two classes are needed; there are %(count)s."), file, count=len(names)
+        )
+    for name, count in Counter(names.values()).items():
+        if count > 1:
+            text = _("%(count)s ids have the name “%(name)s”. Give each class a name of its own.")
+            report.error("label_twice", text, file, count=count, name=name)
+    return names
+
+
+def _rows(root: Path, split: str, report: Report) -> list[dict[str, Any]]:
+    """The split's list as index rows whose two files exist."""
+    candidates = LIST_FILES.get(split, (f"{split}.json",))
+    file = next((f"{split}/{name}" for name in candidates if (root / split / name).is_file()), None)
+    if file is None:
+        text = _("The file is missing. It lists the split's images and masks.")
+        report.error("list_missing", text, f"{split}/{candidates[0]}")
+        return []
+    content = read_json(root, file, report)
+    if content is None:
+        return []
+    if not isinstance(content, list):
+        text = _("The file must be a list such as [{“image”: “images/1.png”, “seg_map”: “annotations/1.png”}].")
+        report.error("list_shape", text, file)
+        return []
+    rows: dict[str, dict[str, Any]] = {}
+    for number, item in enumerate(content):
+        row = _row(root, split, item, report, number=number, file=file)
+        if row and row["image"] in rows:
+            report.warning("listed_twice", _("The list names this image twice; it is used once."), row["image"])
+        elif row:
+            rows[row["image"]] = row
+    if not rows and split != "test":
+        report.error("split_empty", _("The split has no usable images."), file)
+    return list(rows.values())
+
+
+def _row(root: Path, split: str, item: Any, report: Report, *, number: int, file: str) -> dict[str, Any] | None:
+    if not isinstance(item, dict):
+        text = _("Entry %(number)s is not an object with “image” and “seg_map”.")
+        report.error("list_entry", text, file, number=number)
+        return None
+    row = {}
+    for key, name in (("image", "image"), ("seg_map", "mask")):
+        path = inside(split, item.get(key))
+        if not path:
+            text = _("Entry %(number)s: “%(key)s” is not a path inside the split's folder.")
+            report.error("list_path", text, file, number=number, key=key)
+        elif not (root / path).is_file():
+            text = _("%(file)s names this file in entry %(number)s, but it is not in the zip.")
+            report.add(Problem("file_missing", Message(text, {"file": file, "number": number}), path))
+        else:
+            row[name] = path
+    return row if len(row) == 2 else None
+
+
+def _read(root: Path, names: dict[int, str] | None, layout: Layout, report: Report, scan: Scan) -> None:
+    """Decode every image and mask; fill in the layout's counts and sizes."""
+    items = [(split, row) for split, rows in layout.rows.items() for row in rows]
+
+    def look(item: tuple[str, dict[str, Any]]) -> Pair:
+        return _pair(root, item[1]["image"], item[1]["mask"], names, scan)
+
+    for (split, _row), pair in scan.each("images", look, items):
+        report.extend(pair.problems)
+        if pair.size:
+            layout.sizes.append(pair.size)
+        for number in pair.pixels or ():
+            if names and number in names:
+                layout.counts[split][names[number]] += 1
+
+
+def _pair(root: Path, image: str, mask: str, names: dict[int, str] | None, scan: Scan) -> Pair:
+    """Look at one image and its mask. Runs in a thread."""
+    pair = Pair([])
+    try:
+        pair.size = scan.image(root / image)
+        pair.problems += tiny(pair.size, image)
+    except BadImage as error:
+        pair.problems.append(Problem(error.problem.code, error.problem.message, image))
+    try:
+        scan.header(root / mask)
+        ids = open_mask(root / mask)
+    except BadImage as error:
+        pair.problems.append(Problem(error.problem.code, error.problem.message, mask))
+        return pair
+    except DAMAGED as error:
+        pair.problems.append(_mask_problem(error, mask))
+        return pair
+    size = (ids.shape[1], ids.shape[0])
+    if pair.size and size != pair.size:
+        text = _("The mask is %(mask)s, its image %(file)s is %(image)s. Both must have the same size.")
+        params = {"mask": size_text(size), "image": size_text(pair.size), "file": image}
+        pair.problems.append(Problem("mask_size", Message(text, params), mask))
+    pair.pixels = pixels_by_id(ids)
+    if names is not None:
+        pair.problems += _unknown(pair.pixels, names, mask)
+    return pair
+
+
+def _mask_problem(error: Exception, mask: str) -> Problem:
+    if isinstance(error, NotAMask):
+        text = _("The mask is a colour image (%(mode)s). A mask has one number a pixel: greyscale or palette.")
+        return Problem("mask_mode", Message(text, {"mode": str(error)}), mask)
+    text = _("The mask is damaged or cut off (%(reason)s). Save it again.")
+    return Problem("image_damaged", Message(text, {"reason": str(error)}), mask)
+
+
+def pixels_by_id(ids: np.ndarray) -> dict[int, int]:
+    """(H, W) integers -> {id: pixels}, ids ascending."""
+    if ids.min() < 0 or ids.max() > 65535:  # bincount would make room for every number up to the largest
+        values, counts = np.unique(ids, return_counts=True)
+    else:
+        all_counts = np.bincount(ids.ravel())
+        values = np.flatnonzero(all_counts)
+        counts = all_counts[values]
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _unknown(ids: Iterable[int], names: dict[int, str], mask: str) -> list[Problem]:
+    unknown = [number for number in ids if number not in names and number != IGNORED_ID]
+    if not unknown:
+        return []
+    listed = ", ".join(map(str, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
+    if mask.casefold().endswith((".jpg", ".jpeg")):
+        text = _("The mask has ids that id2lable does not name: %(ids)s. JPEG changes pixels; save masks as PNG.")
+    else:
+        text = _("The mask has ids that id2lable does not name: %(ids)s. Name them, or use 255 for “ignore”.")
+    return [Problem("mask_ids", Message(text, {"ids": listed}), mask)]
+
+
+def _check_classes(layout: Layout, report: Report) -> None:
+    """Classes that training never shows; validation is then no measure for them."""
+    train, validation = layout.counts.get("train", {}), layout.counts.get("validation", {})
+    for name, count in train.items():
+        if not count and validation.get(name):
+            text = _("The class “%(name)s” is in validation but in no mask of train, so it cannot be learnt.")
+            report.warning("label_not_trained", text, "validation", name=name)
+        elif not count:
+            report.fact("label_unused", _("The class “%(name)s” is in no mask of train."), name=name)

@@ -1,0 +1,271 @@
+"""The only place that opens a zip. A zip is hostile until shown otherwise.
+
+The table of contents is checked as a whole before the first byte is written; while the entries are
+read, what they really hold is counted again, because a header may lie. Knows no Django.
+"""
+
+import os
+import re
+import shutil
+import stat
+import struct
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+from training.algorithms.base import gettext_noop as _
+from training.report import Report
+
+CHUNK = 1024 * 1024
+NAME_BYTES, PATH_BYTES = 255, 1024  # a component's limit in every common file system; and of the whole path
+IGNORED = {"__macosx", ".ds_store", "thumbs.db", "desktop.ini"}
+# bzip2 and LZMA are refused: zipfile unpacks each of their blocks at once, however large it becomes.
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error, OverflowError, ValueError)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`bytes` of everything unpacked; `ratio` unpacked / packed of one entry of more than 1 MiB unpacked."""
+
+    entries: int
+    bytes: int
+    ratio: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry under its clean name: "/"-separated, NFC, without "." parts or a leading "/"."""
+
+    info: zipfile.ZipInfo
+    name: str
+    folder: bool
+
+    @property
+    def key(self) -> str:
+        """Equal for names that some file system would take for one and the same."""
+        return unicodedata.normalize("NFC", self.name.casefold())
+
+
+def is_zip(path: Path) -> bool:
+    """Whether `path` ends with a zip's table of contents: false as well for one that was cut off."""
+    return zipfile.is_zipfile(path)
+
+
+def extract(
+    path: Path,
+    folder: Path,
+    limits: Limits,
+    report: Report,
+    *,
+    known: Collection[str],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Unpack `path` into the existing, empty `folder`; add to `report` what is wrong with the zip.
+
+    One folder around everything is taken off, unless its name is one of `known`, the names that the layout
+    expects at the top. Nothing is written when the table of contents has an error. `progress(done, total)`
+    counts entries. Raises OSError when the disk does not do its part.
+    """
+    if not _table_is_bounded(path, limits, report):
+        return
+    try:
+        archive = zipfile.ZipFile(path)
+    except (*DAMAGED, NotImplementedError) as error:
+        report.error("zip_damaged", _("The zip is damaged (%(reason)s). Make it again."), reason=str(error))
+        return
+    with archive:
+        entries = _without_root(list(_entries(archive, report)), known)
+        _check_names(entries, report)
+        _check_sizes(entries, folder, limits, report)
+        if not report.errors:
+            _unpack(archive, entries, folder, report, left=limits.bytes, progress=progress)
+
+
+def _table_is_bounded(path: Path, limits: Limits, report: Report) -> bool:
+    """Count the table's entries in constant memory: zipfile would first build an object for each of them."""
+    try:
+        count = _count_entries(path, limits.entries)
+    except (struct.error, OSError, ValueError):
+        text = _("This is not a zip, or it is cut off or damaged. Make it again and upload it again.")
+        report.error("not_a_zip", text)
+        return False
+    if count > limits.entries:
+        text = _("The zip has more than %(limit)s entries, which is the limit. Split it into several datasets.")
+        report.error("too_many_entries", text, limit=limits.entries)
+    return count <= limits.entries
+
+
+def _count_entries(path: Path, limit: int) -> int:
+    """Entries in the central directory, counting no further than `limit` + 1.
+
+    Format: PKWARE APPNOTE 4.3.12 (central header), 4.3.14 to 4.3.16 (end records). Raises struct.error or
+    ValueError for what is no zip.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        tail_start = max(0, size - 65557 - 20)  # the longest comment, the end record, and the zip64 locator
+        file.seek(tail_start)
+        tail = file.read()
+        at = tail.rfind(b"PK\x05\x06")
+        table_bytes, end = struct.unpack_from("<L", tail, at + 12)[0], tail_start + at
+        if at >= 20 and tail[at - 20 : at - 16] == b"PK\x06\x07":
+            end -= 20 + 56
+            file.seek(end)
+            signature, table_bytes = struct.unpack("<4s36xQ8x", file.read(56))
+            if signature != b"PK\x06\x06":
+                raise ValueError("zip64 end record is not where it must be")
+        if at < 0:
+            raise ValueError("no end record")
+        file.seek(end - table_bytes)
+        count, position = 0, 0
+        while position < table_bytes and count <= limit:
+            lengths = struct.unpack("<28x3H12x", file.read(46))
+            file.seek(sum(lengths), os.SEEK_CUR)
+            position += 46 + sum(lengths)
+            count += 1
+        return count
+
+
+def _entries(archive: zipfile.ZipFile, report: Report) -> Iterator[Entry]:
+    """The entries under clean names, without the ones that only an operating system put there."""
+    for info in archive.infolist():
+        raw = _decoded(info).replace("\\", "/")
+        parts = [part for part in raw.split("/") if part not in ("", ".")]
+        if raw.startswith("/") or re.match(r"[A-Za-z]:", raw):
+            report.error("absolute_path", _("The path is absolute. Zip the folder, not the whole drive."), raw)
+        elif ".." in parts:
+            report.error("path_leaves_folder", _("The path leaves the folder (“..”). Remove the entry."), raw)
+        elif any(unicodedata.category(char) == "Cc" for char in raw):
+            report.error("control_character", _("The name has a control character. Rename the file."), repr(raw))
+        elif _kind(info) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            text = _("This is a symbolic link or a device, not a file. Put the file itself into the zip.")
+            report.error("not_a_file", text, raw)
+        elif parts and not any(part.casefold() in IGNORED or part.startswith("._") for part in parts):
+            yield Entry(info, "/".join(parts), raw.endswith("/"))
+
+
+def _kind(info: zipfile.ZipInfo) -> int:
+    """The file type in the entry's Unix mode; 0 when there is none. Not only if the zip says that Unix made it."""
+    return stat.S_IFMT(info.external_attr >> 16)
+
+
+def _decoded(info: zipfile.ZipInfo) -> str:
+    """The name as its writer meant it: UTF-8, else cp949 (Korean Windows), else what zipfile made of it; in NFC.
+
+    zipfile reads a name without the UTF-8 flag as cp437, which loses nothing: the bytes can be had back.
+    """
+    name = info.orig_filename
+    if not info.flag_bits & 0x800:
+        raw = name.encode("cp437")
+        for encoding in ("utf-8", "cp949"):
+            with suppress(UnicodeDecodeError):
+                name = raw.decode(encoding)
+                break
+    return unicodedata.normalize("NFC", name)
+
+
+def _without_root(entries: list[Entry], known: Collection[str]) -> list[Entry]:
+    """Take off the one folder around everything; loose files beside it (a README) stay where they are."""
+    roots = {entry.name.partition("/")[0] for entry in entries if entry.folder or "/" in entry.name}
+    tops = {entry.name.partition("/")[0].casefold() for entry in entries}
+    if len(roots) != 1 or tops & {name.casefold() for name in known}:
+        return entries
+    prefix = f"{roots.pop()}/"
+    return [
+        Entry(entry.info, entry.name.removeprefix(prefix), entry.folder)
+        for entry in entries
+        if entry.name + "/" != prefix
+    ]
+
+
+def _check_names(entries: list[Entry], report: Report) -> None:
+    """Names that are too long, and two entries that want the same place."""
+    seen: dict[str, Entry] = {}
+    parents = {str(parent) for entry in entries for parent in PurePosixPath(entry.name).parents}
+    for entry in entries:
+        length = len(entry.name.encode())
+        if length > PATH_BYTES or any(len(part.encode()) > NAME_BYTES for part in entry.name.split("/")):
+            text = _("The name is too long (%(length)s bytes). Shorten it.")
+            report.error("name_too_long", text, entry.name, length=length)
+        other = seen.setdefault(entry.key, entry)
+        if other is not entry and not (entry.folder and other.folder and entry.name == other.name):
+            text = _("Two entries have this name (the other one: %(other)s). Capitals do not tell names apart.")
+            report.error("duplicate_entry", text, entry.name, other=other.name)
+        if not entry.folder and entry.name in parents:
+            report.error("file_and_folder", _("This is a file and a folder at the same time. Rename one."), entry.name)
+
+
+def _check_sizes(entries: list[Entry], folder: Path, limits: Limits, report: Report) -> None:
+    """Encrypted or unreadable entries, bombs, and whether the disk can hold it all."""
+    for entry in entries:
+        info = entry.info
+        if info.flag_bits & 0x2041:
+            report.error("encrypted", _("The file is encrypted. Zip it without a password."), entry.name)
+        elif info.compress_type not in METHODS:
+            text = _("The file is compressed in a way that is not supported. Zip it with ordinary “deflate”.")
+            report.error("compression_method", text, entry.name)
+        elif info.file_size > CHUNK and info.file_size > limits.ratio * max(info.compress_size, 1):
+            text = _("The file grows %(ratio)s-fold when it is unpacked; the limit is %(limit)s. Is it a zip bomb?")
+            ratio = info.file_size // max(info.compress_size, 1)
+            report.error("ratio_too_high", text, entry.name, ratio=ratio, limit=limits.ratio)
+    _check_overlaps(entries, report)
+    total = sum(entry.info.file_size for entry in entries)
+    if total > limits.bytes:
+        text = _("The zip unpacks to %(total)s bytes; the limit is %(limit)s. Split it into several datasets.")
+        report.error("too_large", text, total=total, limit=limits.bytes)
+    elif total > (free := shutil.disk_usage(folder).free):
+        text = _("The zip unpacks to %(total)s bytes, but only %(free)s are free on the console's disk.")
+        report.error("disk_full", text, total=total, free=free)
+
+
+def _check_overlaps(entries: list[Entry], report: Report) -> None:
+    """Entries that share their bytes: how a small zip holds petabytes without a high ratio in any one entry."""
+    ordered = sorted(entries, key=lambda entry: entry.info.header_offset)
+    for entry, following in pairwise(ordered):
+        if entry.info.header_offset + 30 + entry.info.compress_size > following.info.header_offset:
+            text = _("The file shares its bytes with %(other)s, as in a zip bomb. Make the zip again.")
+            report.error("overlap", text, entry.name, other=following.name)
+
+
+def _unpack(
+    archive: zipfile.ZipFile,
+    entries: list[Entry],
+    folder: Path,
+    report: Report,
+    *,
+    left: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Write the entries below `folder`, at most `left` bytes of them."""
+    made = {folder}
+    for done, entry in enumerate(entries, 1):
+        target = folder / entry.name
+        parent = target if entry.folder else target.parent
+        if parent not in made:
+            parent.mkdir(parents=True, exist_ok=True)
+            made.add(parent)
+        if not entry.folder:
+            try:
+                left -= _copy(archive, entry, target, min(left, entry.info.file_size))
+            except DAMAGED as error:
+                text = _("The file is damaged inside the zip (%(reason)s). Make the zip again.")
+                report.error("entry_damaged", text, entry.name, reason=str(error))
+        progress(done, len(entries))
+
+
+def _copy(archive: zipfile.ZipFile, entry: Entry, target: Path, limit: int) -> int:
+    """-> bytes written. Raises BadZipFile when the entry holds more than its header said or has a wrong checksum."""
+    written = 0
+    with archive.open(entry.info) as source, target.open("xb") as out:
+        while chunk := source.read(CHUNK):
+            written += len(chunk)
+            if written > limit:
+                raise zipfile.BadZipFile("holds more than its header says")
+            out.write(chunk)
+    return written

@@ -1,0 +1,71 @@
+"""A dataset's folder: who works on it, how it goes, what becomes of it when a process was killed."""
+
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django_q.brokers import get_broker
+from django_q.tasks import async_task
+
+from training import lifecycle
+from training.models import Dataset, DatasetStatus
+
+TASKS: dict[str, str] = {
+    DatasetStatus.VALIDATING: "training.tasks.dataset_ingest",
+    DatasetStatus.DELETE_IN_PROGRESS: "training.tasks.dataset_remove",
+}
+LEFTOVER_SECONDS = 24 * 3600  # an upload that takes longer than this has been given up
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the dataset's lock; it is gone with the process that holds it. Yields False when another has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def remove(dataset_id: str) -> None:
+    """Delete the files, then the row, of a dataset that is DELETE_IN_PROGRESS. Repeatable until both are gone."""
+    dataset = Dataset.objects.filter(pk=dataset_id, status=DatasetStatus.DELETE_IN_PROGRESS).first()
+    if dataset is None:
+        return
+    with locked(dataset.folder, wait=True):  # an ingest that still runs notices the status and lets go
+        shutil.rmtree(dataset.folder)
+        lifecycle.record(dataset, "deleted", from_status=dataset.status)
+        dataset.delete()
+
+
+def reconcile() -> None:
+    """Each minute: a task died with its worker, so it is enqueued again; what was left over is removed."""
+    unfinished = Dataset.objects.filter(status__in=TASKS)
+    if int(get_broker().queue_size()) == 0:  # else they may only be waiting for their turn
+        for dataset in unfinished:
+            with locked(dataset.folder, wait=False) as free:
+                if free:
+                    async_task(TASKS[dataset.status], dataset.pk)
+    sweep()
+
+
+def sweep() -> None:
+    """Remove what a killed process left: uploads that never became a dataset, zips of finished datasets."""
+    limit = time.time() - LEFTOVER_SECONDS
+    home = Path(settings.CONSOLE_HOME)
+    for path in (home / "incoming").glob("*"):
+        if path.is_file() and path.stat().st_mtime < limit:
+            path.unlink(missing_ok=True)
+    for folder in (home / "datasets").glob("*"):
+        dataset = Dataset.objects.filter(pk=folder.name).first()
+        if dataset is None and folder.stat().st_mtime < limit:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif dataset is not None and dataset.status in (DatasetStatus.READY, DatasetStatus.INVALID):
+            dataset.upload_path.unlink(missing_ok=True)

@@ -1,0 +1,128 @@
+"""A dataset's zip -> its normalised data folder and its report.
+
+Repeatable from the start at any moment: the zip stays until the dataset is READY or INVALID, and what an
+earlier, killed attempt left is removed first. Two workers never ingest the same dataset at once.
+"""
+
+import errno
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+from django.conf import settings
+
+from training import algorithms, archive, lifecycle
+from training.algorithms.base import Message
+from training.algorithms.base import gettext_noop as _
+from training.algorithms.layout import Layout
+from training.algorithms.scan import Scan
+from training.dataset_files import locked
+from training.models import Dataset, DatasetStatus
+from training.report import Report
+
+log = logging.getLogger(__name__)
+PROGRESS_SECONDS = 1.0
+
+
+class Abandoned(Exception):
+    """The dataset is not VALIDATING any more: someone deleted it meanwhile."""
+
+
+def run(dataset_id: str) -> None:
+    """Ingest a VALIDATING dataset. Does nothing when there is none, or when another worker is at it."""
+    dataset = Dataset.objects.filter(pk=dataset_id, status=DatasetStatus.VALIDATING).first()
+    if dataset is None:
+        return
+    with locked(dataset.folder, wait=False) as mine:
+        if not mine:
+            return
+        try:
+            dataset.refresh_from_db()
+            if dataset.status == DatasetStatus.VALIDATING:
+                _ingest(dataset)
+        except (Abandoned, Dataset.DoesNotExist):
+            log.info("dataset %s was deleted while it was validated", dataset_id)
+        except Exception as error:
+            log.exception("validation of dataset %s failed", dataset_id)
+            _finish(dataset, DatasetStatus.INVALID, reason=_own_fault(error))
+
+
+def _ingest(dataset: Dataset) -> None:
+    work = dataset.folder / "data.tmp"
+    for leftover in (work, dataset.data_folder):
+        shutil.rmtree(leftover, ignore_errors=True)
+    work.mkdir()
+    report = Report()
+    layout = _validate(dataset, work, report)
+    if layout is None:
+        _finish(dataset, DatasetStatus.INVALID, reason=report.summary(), report=report.as_json())
+        return
+    layout.write(work, dataset.algorithm)
+    os.sync()  # one for all files: an fsync a file would cost more than the rest of the ingest
+    work.rename(dataset.data_folder)
+    _finish(
+        dataset,
+        DatasetStatus.READY,
+        report=report.as_json(),
+        labels=layout.labels,
+        images=layout.images,
+        counts=layout.counts,
+        disk_bytes=_bytes_on_disk(dataset.data_folder),
+    )
+
+
+def _validate(dataset: Dataset, work: Path, report: Report) -> Layout | None:
+    """Unpack into `work` and check. -> None when `report` has errors."""
+    spec = algorithms.get(dataset.algorithm)
+    progress = Progress(dataset)
+    limits = archive.Limits(settings.ZIP_MAX_ENTRIES, settings.ZIP_MAX_BYTES, settings.ZIP_MAX_RATIO)
+    archive.extract(
+        dataset.upload_path,
+        work,
+        limits,
+        report,
+        known={*spec.splits, "resources"},
+        progress=lambda done, total: progress("unpacking", done, total),
+    )
+    if report.errors:
+        return None
+    scan = Scan(settings.IMAGE_MAX_PIXELS, progress)
+    layout: Layout | None = algorithms.part(dataset.algorithm, "dataset").check(work, report, scan)
+    return layout
+
+
+def _finish(dataset: Dataset, status: str, *, reason: Message | None = None, **fields: object) -> None:
+    """Write the verdict, then remove what is not needed any more: in this order a kill loses nothing."""
+    if not lifecycle.move(dataset, status, reason=reason, progress={}, **fields):
+        return
+    dataset.upload_path.unlink(missing_ok=True)
+    shutil.rmtree(dataset.folder / "data.tmp", ignore_errors=True)
+
+
+def _own_fault(error: Exception) -> Message:
+    """The reason for a failure that the zip did not cause."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Message(_("The console's disk is full. Your zip is not at fault: make room, then upload it again."))
+    text = _("The console failed while it checked the zip (%(error)s). This is its fault, not the zip's: see its log.")
+    return Message(text, {"error": type(error).__name__})
+
+
+def _bytes_on_disk(folder: Path) -> int:
+    return sum(os.path.getsize(os.path.join(root, name)) for root, _dirs, files in os.walk(folder) for name in files)
+
+
+class Progress:
+    """Writes phase, done and total to the dataset's row, about once a second. Raises Abandoned when it was deleted."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.rows = Dataset.objects.filter(pk=dataset.pk, status=DatasetStatus.VALIDATING)
+        self.written = 0.0
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        if time.monotonic() - self.written < PROGRESS_SECONDS:
+            return
+        if not self.rows.update(progress={"phase": phase, "done": done, "total": total}):
+            raise Abandoned
+        self.written = time.monotonic()

@@ -1,0 +1,64 @@
+"""What was found in a dataset: every problem, with its file, its reason and how to mend it. Knows no Django."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from training.algorithms.base import Message, Problem
+from training.algorithms.base import gettext_noop as _
+
+LIMIT = 1000  # problems that are stored; beyond it only their number is
+
+
+class Report:
+    """Collects problems. `limit` bounds what is kept of each level, so that a hostile zip cannot fill the memory."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.limit = limit
+        self.found: Counter[str] = Counter()
+        self._kept: dict[str, list[Problem]] = {"error": [], "warning": [], "fact": []}
+
+    @property
+    def errors(self) -> int:
+        return self.found["error"]
+
+    def add(self, problem: Problem) -> None:
+        self.found[problem.level] += 1
+        kept = self._kept[problem.level]
+        if len(kept) < self.limit:
+            kept.append(problem)
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            self.add(problem)
+
+    def error(self, code: str, text: str, file: str = "", **params: Any) -> None:
+        """The dataset cannot be used until this is mended."""
+        self.add(Problem(code, Message(text, params), file, "error"))
+
+    def warning(self, code: str, text: str, file: str = "", **params: Any) -> None:
+        """The dataset can be used, but the person should know."""
+        self.add(Problem(code, Message(text, params), file, "warning"))
+
+    def fact(self, code: str, text: str, file: str = "", **params: Any) -> None:
+        """Normal, and worth saying."""
+        self.add(Problem(code, Message(text, params), file, "fact"))
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Facts (few), then errors before warnings, at most `limit` of those; a last entry counts what is left out."""
+        listed = (self._kept["error"] + self._kept["warning"])[: self.limit]
+        left_out = self.found["error"] + self.found["warning"] - len(listed)
+        problems = listed + self._kept["fact"]
+        if left_out:
+            text = _("%(count)s more problems are not listed.")
+            level = "error" if self.errors > self.limit else "warning"
+            problems.append(Problem("more", Message(text, {"count": left_out}), level=level))
+        return [problem.as_json() for problem in problems]
+
+    def summary(self) -> Message:
+        """One sentence for the status of a dataset that has errors."""
+        first = self._kept["error"][0]
+        params = {"count": self.errors, "file": first.file, "first": str(first.message)}
+        if self.errors == 1:
+            return Message(_("%(file)s: %(first)s"), params) if first.file else first.message
+        return Message(_("%(count)s problems were found in the zip. The report lists them."), params)

@@ -1,0 +1,152 @@
+"""Datasets: an upload becomes a row and a file, a worker does the rest."""
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+from django_q.tasks import async_task
+
+from training import algorithms, archive, lifecycle, samples
+from training.algorithms.base import Message, gettext_noop
+from training.dataset_files import TASKS
+from training.errors import Conflict
+from training.models import Dataset, DatasetStatus, Project, Training, new_id
+from training.services.naming import Errors, name_errors, raise_if, taken
+
+CHUNK = 1024 * 1024
+
+
+def dataset_create(
+    *, project: Project, user: Any, name: str, algorithm: str, file: Any, description: str = ""
+) -> Dataset:
+    """Keep the zip `file` (an upload, or a file open for reading bytes) and have a worker validate it.
+
+    When this returns, zip and row are on the disk and survive any kill. Raises ValidationError.
+    """
+    errors = name_errors(Dataset, name, description, project=project)
+    if algorithm not in algorithms.PACKAGES:
+        errors["algorithm"] = [_("Choose one of %(keys)s.") % {"keys": ", ".join(algorithms.PACKAGES)}]
+    if file is None or not hasattr(file, "read"):
+        errors["file"] = [_("Choose a zip file.")]
+    raise_if(errors)
+    incoming = Path(settings.CONSOLE_HOME) / "incoming" / f"{secrets.token_hex(8)}.zip"
+    try:
+        size, sha256 = _receive(file, incoming)
+        dataset = Dataset(
+            id=new_id(),
+            project=project,
+            name=name.strip(),
+            description=description.strip(),
+            algorithm=algorithm,
+            status=DatasetStatus.VALIDATING,
+            zip_bytes=size,
+            zip_sha256=sha256,
+            created_by=user,
+        )
+        _keep(dataset, incoming, user)
+    finally:
+        incoming.unlink(missing_ok=True)
+    return dataset
+
+
+def _receive(file: BinaryIO, target: Path) -> tuple[int, str]:
+    """Copy `file` to `target` in constant memory and onto the disk. -> (bytes, SHA-256). Raises ValidationError."""
+    digest, size = hashlib.sha256(), 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file.seek(0)
+    with target.open("wb") as out:
+        while chunk := file.read(CHUNK):
+            size += len(chunk)
+            if size > settings.UPLOAD_MAX_BYTES:
+                text = _("The file is larger than %(limit)s bytes, which is the limit.")
+                raise ValidationError({"file": [text % {"limit": settings.UPLOAD_MAX_BYTES}]})
+            digest.update(chunk)
+            out.write(chunk)
+        out.flush()
+        os.fsync(out.fileno())
+    if not archive.is_zip(target):
+        raise ValidationError(
+            {"file": [_("This is not a zip file, or it is cut off. Make it again and upload it again.")]}
+        )
+    return size, digest.hexdigest()
+
+
+def _keep(dataset: Dataset, incoming: Path, user: Any) -> None:
+    """Move the zip to the dataset's folder and write the row; neither is left when the other fails."""
+    dataset.folder.mkdir(parents=True)
+    incoming.rename(dataset.upload_path)
+    for folder in (dataset.folder, dataset.folder.parent):
+        _fsync_folder(folder)
+    try:
+        with transaction.atomic():
+            dataset.save(force_insert=True)
+            lifecycle.record(dataset, dataset.status, actor=user)
+            # robust: the row is committed by then; when the broker fails, the reconciliation enqueues it again.
+            transaction.on_commit(lambda: async_task(TASKS[DatasetStatus.VALIDATING], dataset.pk), robust=True)
+    except BaseException as error:
+        dataset.upload_path.unlink(missing_ok=True)
+        dataset.folder.rmdir()
+        if isinstance(error, IntegrityError):  # someone took the name since the look
+            raise_if({"name": [taken(dataset.name)]})
+        raise
+
+
+def _fsync_folder(folder: Path) -> None:
+    """Put the folder's entries themselves onto the disk: without it a rename may be lost in a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def dataset_create_sample(*, project: Project, user: Any, algorithm: str, name: str = "") -> Dataset:
+    """Add the generated sample dataset of `algorithm` by the ordinary way of a zip. Raises ValidationError."""
+    if algorithm not in samples.SAMPLES:
+        errors: Errors = {"algorithm": [_("Choose one of %(keys)s.") % {"keys": ", ".join(samples.SAMPLES)}]}
+        raise_if(errors)
+    path = Path(settings.CONSOLE_HOME) / "incoming" / f"{secrets.token_hex(8)}.sample.zip"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        samples.write(algorithm, path)
+        with path.open("rb") as file:
+            return dataset_create(
+                project=project,
+                user=user,
+                name=name or _free_name(project, algorithm),
+                algorithm=algorithm,
+                file=file,
+                description=_("Generated by the console to try things out."),
+            )
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _free_name(project: Project, algorithm: str) -> str:
+    base = f"{algorithms.get(algorithm).name} sample"
+    used = set(project.datasets.filter(name__startswith=base).values_list("name", flat=True))
+    return next(name for name in (base, *(f"{base} {n}" for n in range(2, len(used) + 3))) if name not in used)
+
+
+def dataset_delete(*, dataset: Dataset, user: Any) -> None:
+    """Have a worker delete the dataset. Raises Conflict when a training that is not finished uses it.
+
+    Deleting one that is being deleted asks the worker again: the first task may have been lost.
+    """
+    with transaction.atomic():
+        Dataset.objects.select_for_update().get(pk=dataset.pk)
+        trainings = list(dataset.trainings.filter(status__in=Training.UNFINISHED))
+        if trainings:
+            names = ", ".join(training.name for training in trainings[:5])
+            text = gettext_noop("The dataset is in use by a training that is not finished: %(names)s.")
+            raise Conflict(Message(text, {"names": names}), trainings)
+        dataset.refresh_from_db()
+        if dataset.status != DatasetStatus.DELETE_IN_PROGRESS:
+            lifecycle.move(dataset, DatasetStatus.DELETE_IN_PROGRESS, actor=user)
+        transaction.on_commit(lambda: async_task(TASKS[DatasetStatus.DELETE_IN_PROGRESS], dataset.pk), robust=True)
