@@ -195,7 +195,7 @@ Q_CLUSTER = {
 }
 
 # What brings the database and the world in line, each minute: functions without arguments, by dotted name.
-RECONCILERS = ["training.reconcile.run"]
+RECONCILERS = ["training.reconcile.run", "training.dataset_files.reconcile", "endpoints.reconcile.run"]
 
 # --- Limits ---------------------------------------------------------------------------------
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=20 * 1024**3)

@@ -2,7 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
+from rest_framework_api_key.models import AbstractAPIKey
 
 from models_registry.models import Model
 from training.models import Owned, Status, new_id
@@ -107,20 +107,15 @@ class StageResource(models.Model):
         return self.path
 
 
-class EndpointKeyManager(BaseAPIKeyManager):
-    pass
-
-
 class EndpointKey(AbstractAPIKey):
     """A key of an endpoint. Only its hash is stored; the key itself is shown once."""
 
-    objects = EndpointKeyManager()
     endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="keys")
     last_used_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(AbstractAPIKey.Meta):
-        verbose_name = _("endpoint key")
-        verbose_name_plural = _("endpoint keys")
+        verbose_name = _("endpoint key")  # type: ignore[assignment]
+        verbose_name_plural = _("endpoint keys")  # type: ignore[assignment]
 
 
 class StageMinute(models.Model):
@@ -161,5 +156,3 @@ class RequestRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at} {self.status}"
-
-

@@ -38,10 +38,8 @@ def field_errors(row: models.Model, *fields: str) -> Errors:
     return {}
 
 
-def servable(project: Project, model: Model | None) -> list[str]:
+def servable(project: Project, model: Model) -> list[str]:
     """Locks the model's row, so that nobody deletes the model between this check and the new resource."""
-    if model is None:
-        return [_("Choose a model.")]
     row = Model.objects.select_for_update().filter(pk=model.pk, project=project).first()
     if row is None:
         return [_("There is no such model in this project.")]

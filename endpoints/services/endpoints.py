@@ -22,7 +22,7 @@ def endpoint_create(
     project: Project,
     user: Any,
     name: str,
-    model: Model | None,
+    model: Model,
     access: str = "key",
     description: str = "",
     resource_path: str = "/inference",
@@ -46,7 +46,7 @@ def endpoint_create(
     return endpoint, key
 
 
-def _check_new(endpoint: Endpoint, model: Model | None, resource_path: str, taken: checks.Errors) -> None:
+def _check_new(endpoint: Endpoint, model: Model, resource_path: str, taken: checks.Errors) -> None:
     errors = checks.field_errors(endpoint, "name", "description", "access")
     if Endpoint.objects.filter(project=endpoint.project, name=endpoint.name).exists():
         errors |= taken
@@ -55,7 +55,7 @@ def _check_new(endpoint: Endpoint, model: Model | None, resource_path: str, take
     checks.require(errors)
 
 
-def _write_new(endpoint: Endpoint, user: Any, model: Model | None, resource_path: str) -> str:
+def _write_new(endpoint: Endpoint, user: Any, model: Model, resource_path: str) -> str:
     endpoint.save()
     stage = Stage.objects.create(endpoint=endpoint, name="default")
     StageResource.objects.create(stage=stage, model=model, path=resource_path)

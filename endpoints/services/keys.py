@@ -21,7 +21,9 @@ def key_create(*, endpoint: Endpoint, user: Any, name: str) -> tuple[EndpointKey
     if row.keys.filter(name=name, revoked=False).exists():
         errors["name"] = [_("The endpoint has a key of that name already.")]
     checks.require(errors)
-    key, plain = EndpointKey.objects.create_key(endpoint=row, name=name)
+    key = EndpointKey(endpoint=row, name=name)
+    plain = EndpointKey.objects.assign_key(key)
+    key.save()
     lifecycle.record(row, "key_created", reason=Message(gettext_noop("Key %(key)s"), {"key": name}), actor=user)
     transaction.on_commit(routes.publish)
     return key, plain

@@ -21,7 +21,7 @@ def stage_create(
     endpoint: Endpoint,
     user: Any,
     name: str,
-    model: Model | None,
+    model: Model,
     description: str = "",
     resource_path: str = "/inference",
 ) -> Stage:
@@ -43,7 +43,7 @@ def stage_create(
 
 
 @transaction.atomic
-def resource_add(*, stage: Stage, user: Any, model: Model | None, path: str) -> StageResource:
+def resource_add(*, stage: Stage, user: Any, model: Model, path: str) -> StageResource:
     """Serve a second model on the stage, under a path of its own. The models already there go on answering."""
     endpoint = checks.lock(stage.endpoint)
     row = _living(stage)
@@ -53,7 +53,7 @@ def resource_add(*, stage: Stage, user: Any, model: Model | None, path: str) -> 
     }
     if row.resources.filter(path=path).exists():
         errors["path"] = [_("The stage has a model under that path already.")]
-    if model is not None and row.resources.filter(model__name=model.name).exists():
+    if row.resources.filter(model__name=model.name).exists():
         errors["model"] = [_("The stage serves that model already.")]
     checks.require(errors)
     resource = StageResource.objects.create(stage=row, model=model, path=path)
