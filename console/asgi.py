@@ -19,9 +19,8 @@ stages = invoke.StageApplication()
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "lifespan":
-        await stages.lifespan(receive, send)
-    elif scope["type"] == "http" and scope["path"].startswith("/stage/"):
+    stage_url = scope["type"] == "http" and scope["path"].startswith("/stage/")
+    if stage_url or scope["type"] == "lifespan":
         await stages(scope, receive, send)
     else:
         await django_application(scope, receive, send)

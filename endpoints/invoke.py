@@ -48,6 +48,10 @@ class Call:
         self.key_prefix = self.error = ""
         self.status = self.bytes_in = self.bytes_out = 0
 
+    @property
+    def seconds_left(self) -> float:
+        return self.deadline - time.monotonic()
+
     def counted(self) -> statistics.Call | None:
         """None for a call of no known stage."""
         if self.target is None:
@@ -66,7 +70,7 @@ class Call:
 
 
 class StageApplication:
-    """ASGI application of everything under /stage/."""
+    """ASGI application of everything under /stage/, and of the server's start and end."""
 
     def __init__(self) -> None:
         self.routes = lookup.RouteTable(routes.table_path())
@@ -77,6 +81,9 @@ class StageApplication:
         self._writer = ThreadPoolExecutor(1, "stage-statistics")
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
         call = Call(scope)
         self._in_flight += 1
         try:
@@ -101,7 +108,7 @@ class StageApplication:
             raise _unavailable()
         body = await read_body(call, receive)
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + call.deadline - time.monotonic()):
+            async with asyncio.timeout(call.seconds_left):
                 response = await self._ask(call, body)
                 await _stream(call, response, send)
         except TimeoutError:
@@ -150,7 +157,7 @@ class StageApplication:
             )
         return session
 
-    async def lifespan(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         """Count in the background while the server runs; write the last calls before it ends."""
         housekeeping: asyncio.Task[None] | None = None
         while True:
@@ -199,7 +206,7 @@ async def read_body(call: Call, receive: Receive) -> bytes:
         raise too_large
     chunks: list[bytes] = []
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(min(BODY_SECONDS, call.seconds_left)):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -211,7 +218,7 @@ async def read_body(call: Call, receive: Receive) -> bytes:
                 if not message.get("more_body"):
                     return b"".join(chunks)
     except TimeoutError:
-        raise Refused(408, "slow_body", f"The body did not arrive within {BODY_SECONDS} s.") from None
+        raise Refused(408, "slow_body", "The body did not arrive in time.") from None
 
 
 def _unavailable() -> Refused:

@@ -1,0 +1,290 @@
+"""The stage URL: what a client gets, whatever the engine behind it does."""
+
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from endpoints import services
+from endpoints.invoke import StageApplication
+from endpoints.models import EndpointKey, RequestRecord, StageMinute
+from tests.endpoints.colours import LABELS, request
+from tests.endpoints.web import Request, resource, serving, table, toy_engine
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Web:
+    """A served StageApplication whose route table the test writes."""
+
+    def __init__(self, home: Path, url: str) -> None:
+        self.home, self.url = home, url
+        self.client = httpx.Client(base_url=url, timeout=30)
+
+    def publish(self, value: dict[str, Any]) -> None:
+        path = self.home / "run" / "routes.json"
+        new = path.with_suffix(".test")
+        new.write_text(json.dumps(value))
+        new.replace(path)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return self.client.post(path, **({"json": request()} | options))
+
+
+@pytest.fixture
+def web(home):
+    with serving(StageApplication()) as url:
+        yield Web(home, url)
+
+
+def echo(request: Request) -> None:
+    body = {"path": request.path, "type": request.headers.get("Content-Type"), "bytes": len(request.body)}
+    request.reply({**body, "method": request.command})
+
+
+@pytest.fixture
+def engine(home):
+    """Says what it was asked, on a socket."""
+    with toy_engine(home / "run" / "e.sock", echo) as path:
+        yield path
+
+
+def error(response: httpx.Response) -> tuple[int, str]:
+    body = response.json()["error"]
+    assert set(body) == {"code", "message", "fields"}
+    assert response.headers["content-type"] == "application/json"
+    return response.status_code, body["code"]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/stage/e1", "/inference"),
+        ("/stage/e1/", "/inference"),
+        ("/stage/e1/inference", "/inference"),
+        ("/stage/e1/inference/", "/inference"),
+        ("/stage/e1/default", "/inference"),
+        ("/stage/e1/default/inference", "/inference"),
+        ("/stage/e1/v1/models/colours/predict", "/v1/models/colours/predict"),
+        ("/stage/e1/default/v1/models/colours:predict", "/v1/models/colours:predict"),
+        ("/stage/e1/v2/health/ready", "/v2/health/ready"),
+    ],
+)
+def test_every_path_below_a_stage_reaches_its_engine(web, engine, path, asked):
+    web.publish(table({"default": [resource(engine)]}))
+    body = json.dumps(request()).encode()
+    answer = web.post(path, json=None, content=body, headers={"Content-Type": "application/json; charset=utf-8"})
+    assert answer.json() == {
+        "path": asked, "type": "application/json; charset=utf-8", "bytes": len(body), "method": "POST"
+    }  # fmt: skip
+
+
+def test_each_resource_of_a_stage_has_its_own_engine(web, home, engine):
+    shades = "색조 모델"
+    with toy_engine(home / "run" / "2.sock", lambda r: r.reply({"second": r.path})) as second:
+        web.publish(table({"default": [resource(engine), resource(second, "/shades/fine", shades)]}))
+        assert web.post("/stage/e1/shades/fine").json() == {"second": "/shades/fine"}
+        assert "second" not in web.post("/stage/e1").json()
+        asked = web.post(f"/stage/e1/v1/models/{shades}/predict").json()["second"]
+        assert httpx.URL("http://engine" + asked).path == f"/v1/models/{shades}/predict"
+        status, _ = error(web.post("/stage/e1/shades"))
+        assert status == 404
+
+
+def test_engines_own_errors_come_through_with_their_headers(web, home):
+    def refuse(request: Request) -> None:
+        message = {"error": {"code": "method_not_allowed", "message": "Only POST.", "fields": {}}}
+        request.reply(message, 405, Allow="POST")
+
+    with toy_engine(home / "run" / "e.sock", refuse) as path:
+        web.publish(table({"default": [resource(path)]}))
+        answer = web.client.get("/stage/e1/inference")
+        assert error(answer) == (405, "method_not_allowed")
+        assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/stage/e2", "/stage/", "/stage/e1/other", "/stage/e1/-/info", "/stage/e1/default/-/ready", "/stage/e1/../e1"],
+)
+def test_unknown_addresses_are_404(web, engine, path):
+    web.publish(table({"default": [resource(engine)]}))
+    # A raw request: httpx would tidy the path.
+    with socket.create_connection(httpx.URL(web.url).netloc.decode().split(":")) as raw:
+        raw.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode())
+        answer = b"".join(iter(lambda: raw.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b'"code": "not_found"' in answer
+
+
+def test_stage_that_is_not_ready_asks_to_come_back(web):
+    web.publish(table({"default": [resource()]}))
+    answer = web.post("/stage/e1")
+    assert error(answer) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_key_is_asked_for_and_checked(web, engine):
+    key = "abcdefgh.0123456789"
+    keys = {"abcdefgh": "sha512$$" + hashlib.sha512(key.encode()).hexdigest()}
+    web.publish(table({"default": [resource(engine)]}, keys=keys))
+    answer = web.post("/stage/e1")
+    assert error(answer) == (401, "key_missing")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    for wrong in ("abcdefgh.other", "zzzzzzzz.0123456789", "열쇠", "abcdefgh", "x" * 5000):
+        assert error(web.post("/stage/e1", headers={"X-API-Key": wrong.encode()})) == (403, "key_refused")
+        assert error(web.post("/stage/e1", headers={"Authorization": b"Bearer " + wrong.encode()}))[0] == 403
+    assert web.post("/stage/e1", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+    assert web.post("/stage/e1", headers={"Authorization": f"bearer {key}"}).status_code == 200
+    assert web.post("/stage/e1", headers={"X-API-Key": key}).status_code == 200
+
+
+def test_body_over_ten_megabytes_is_refused_and_the_limit_itself_is_not(web, engine):
+    web.publish(table({"default": [resource(engine)]}))
+    limit = 10 * 1024 * 1024
+    assert web.post("/stage/e1", json=None, content=b"x" * limit).json()["bytes"] == limit
+    assert error(web.post("/stage/e1", json=None, content=b"x" * (limit + 1))) == (413, "too_large")
+    chunks = (b"x" * 2**20 for _ in range(11))  # without a Content-Length
+    assert error(web.post("/stage/e1", json=None, content=chunks)) == (413, "too_large")
+    compressed = web.post("/stage/e1", headers={"Content-Encoding": "gzip"})
+    assert error(compressed) == (415, "unsupported_encoding")
+
+
+def test_engine_that_went_away_under_a_call_is_asked_once_more(web, home):
+    calls: list[str] = []
+
+    def first_call_fails(request: Request) -> None:
+        calls.append(request.path)
+        request.hang_up() if len(calls) == 1 else request.reply({"call": len(calls)})
+
+    with toy_engine(home / "run" / "e.sock", first_call_fails) as path:
+        web.publish(table({"default": [resource(path)]}))
+        assert web.post("/stage/e1").json() == {"call": 2}
+
+
+def test_call_waits_for_an_engine_that_is_being_replaced(web, home):
+    path = home / "run" / "e.sock"
+    web.publish(table({"default": [resource(str(path))]}))  # nobody listens yet
+    answers: list[httpx.Response] = []
+    caller = threading.Thread(target=lambda: answers.append(web.post("/stage/e1")))
+    caller.start()
+    time.sleep(0.5)
+    with toy_engine(path, echo):
+        caller.join(10)
+    assert answers[0].status_code == 200
+
+
+def test_engine_that_dies_of_every_call_is_not_asked_for_ever(web, home):
+    calls: list[str] = []
+
+    def die(request: Request) -> None:
+        calls.append(request.path)
+        request.hang_up()
+
+    with toy_engine(home / "run" / "e.sock", die) as path:
+        web.publish(table({"default": [resource(path)]}))
+        answer = web.post("/stage/e1")
+    assert error(answer) == (503, "unavailable")
+    assert "retry-after" in answer.headers
+    assert len(calls) == 2
+
+
+def test_answer_that_takes_too_long_is_given_up(web, home, settings):
+    settings.STAGE_TIMEOUT_SECONDS = 2
+    with toy_engine(home / "run" / "e.sock", lambda r: (time.sleep(4), r.hang_up())) as path:
+        web.publish(table({"default": [resource(path)]}))
+        began = time.monotonic()
+        assert error(web.post("/stage/e1")) == (504, "timeout")
+        assert time.monotonic() - began < 2
+
+
+def test_body_that_dribbles_is_given_up(web, engine, settings):
+    settings.STAGE_TIMEOUT_SECONDS = 2
+    web.publish(table({"default": [resource(engine)]}))
+
+    def dribble():
+        yield b"{"
+        time.sleep(2)
+        yield b"}"
+
+    answer = web.post("/stage/e1", json=None, content=dribble())
+    assert error(answer) == (408, "slow_body")
+
+
+def test_default_url_moves_without_a_failed_request(web, home):
+    """Callers keep calling while the default stage is changed a hundred times."""
+    with (
+        toy_engine(home / "run" / "a.sock", lambda r: r.reply({"stage": "a"})) as a,
+        toy_engine(home / "run" / "b.sock", lambda r: r.reply({"stage": "b"})) as b,
+    ):
+        stages = {"a": [resource(a)], "b": [resource(b)]}
+        web.publish(table(stages, default="a"))
+        answers: list[str] = []
+        stop = threading.Event()
+
+        def call() -> None:
+            with httpx.Client(base_url=web.url) as client:
+                while not stop.is_set():
+                    answers.append(client.post("/stage/e1", json=request()).raise_for_status().json()["stage"])
+
+        callers = [threading.Thread(target=call) for _ in range(3)]
+        for caller in callers:
+            caller.start()
+        for turn in range(100):
+            default = "ab"[turn % 2]
+            web.publish(table(stages, default=default))
+            assert web.post("/stage/e1").json() == {"stage": default}
+        stop.set()
+        for caller in callers:
+            caller.join()
+    assert set(answers) == {"a", "b"}
+
+
+def test_journey_from_endpoint_to_answer(home, project, people, model, supervisor):
+    """With the real services, engine and web application: create, call by key, count, revoke."""
+    endpoint, key = services.endpoint_create(project=project, user=people.owner, name="Colours", model=model)
+    stage = endpoint.default_stage
+    application = StageApplication()
+    with serving(application) as url, httpx.Client(base_url=url, headers={"X-API-Key": key}) as client:
+        assert client.post(endpoint.path, json=request()).status_code == 503
+        supervisor.until(lambda: type(stage).objects.get(pk=stage.pk).status == "ACTIVE")
+        answer = client.post(f"{endpoint.path}/inference", json=request("blue")).json()
+        assert [row["label"] for row in answer] == ["blue", *LABELS[:2]]
+        assert answer[0]["score"] > 0.99
+        predictions = client.post(f"{stage.path}/v1/models/colours/predict", json=request("lime", "red")).json()
+        assert [rows[0]["label"] for rows in predictions["predictions"]] == ["green", "red"]
+        assert client.post(endpoint.path, json={"instances": [{"data": "?"}]}).status_code == 400
+        assert client.get(f"{endpoint.path}/v1/models/colours").json()["ready"] is True
+        services.key_revoke(key=endpoint.keys.get(), user=people.owner)
+        assert client.post(endpoint.path, json=request()).status_code == 403
+    figures = services.stage_statistics(stage)
+    counted = {name: figures[name] for name in ("calls", "succeeded", "client_errors", "server_errors")}
+    assert counted == {"calls": 6, "succeeded": 3, "client_errors": 2, "server_errors": 1}
+    newest = figures["requests"][0]
+    assert (newest["status"], newest["path"]) == (403, "/inference")
+    assert "instances[0].data" in figures["requests"][2]["error"]
+    assert EndpointKey.objects.get().last_used_at is not None
+    assert StageMinute.objects.filter(stage=stage).exists()
+    assert RequestRecord.objects.filter(stage=stage).count() == 6
+
+
+def test_table_is_read_again_only_when_it_changed(web, engine):
+    web.publish(table({"default": [resource(engine)]}))
+    assert web.post("/stage/e1").status_code == 200
+    path = web.home / "run" / "routes.json"
+    stamp = path.stat().st_mtime_ns
+    changed = path.read_text().replace('"e1"', '"e2"')
+    path.write_text(changed)  # the same file, size and time: as far as anybody can tell, it is the same table
+    os.utime(path, ns=(stamp, stamp))
+    assert web.post("/stage/e1").status_code == 200
+    os.utime(path)
+    assert web.post("/stage/e1").status_code == 404
+    path.unlink()
+    assert web.post("/stage/e2").status_code == 200, "what is known stays true until something else is published"

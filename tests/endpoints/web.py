@@ -1,0 +1,99 @@
+"""The stage URL as a client meets it: a real server on a port, and toy engines on real Unix sockets."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
+from typing import Any
+
+import uvicorn
+
+Answer = Callable[["Request"], None]
+
+
+class Request(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    answer: Answer
+
+    def handle_any(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        type(self).answer(self)
+
+    do_GET = do_POST = do_PUT = handle_any
+
+    def reply(self, value: Any, status: int = 200, **headers: str) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        for name, text in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, text)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the test's own assertions say what was asked."""
+
+
+@contextmanager
+def toy_engine(path: Path, answer: Answer) -> Iterator[str]:
+    """An HTTP server on the socket `path` that has `answer` reply to every request. -> the path as a string."""
+    handler = type("Toy", (Request,), {"answer": staticmethod(answer)})
+    server = ThreadingUnixStreamServer(str(path), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield str(path)
+    finally:
+        server.shutdown()
+        server.server_close()
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def serving(application: Any) -> Iterator[str]:
+    """Serve an ASGI application, lifespan and all. -> its address."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan="on", access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def table(stages: dict[str, list[dict[str, Any]]], *, default: str = "default", keys: dict[str, str] | None = None):
+    """A route table with the one endpoint "e1", open unless it has keys."""
+    return {
+        "version": 1,
+        "endpoints": {
+            "e1": {
+                "access": "open" if keys is None else "key",
+                "keys": keys or {},
+                "default": default,
+                "stages": {name: {"id": f"id-of-{name}", "resources": r} for name, r in stages.items()},
+            }
+        },
+    }
+
+
+def resource(socket_path: str = "", path: str = "/inference", model: str = "colours") -> dict[str, Any]:
+    return {"path": path, "model": model, "sockets": [socket_path] if socket_path else []}
