@@ -31,7 +31,7 @@ def stage_create(
     errors = checks.field_errors(stage, "description")
     errors["name"] = checks.stage_name(row, stage.name)
     errors["model"] = checks.servable(row.project, model)
-    names = [*row.stages.values_list("name", flat=True), stage.name]
+    names = {*row.stages.values_list("name", flat=True), *([] if errors["name"] else [stage.name])}
     errors["resource_path"] = checks.resource_path(resource_path, names)
     checks.require(errors)
     stage.save()
