@@ -25,12 +25,14 @@ def from_folder(
 
     Raises Failure when anything else is missing: the folder holds another network.
     """
-    model, info = model_class.from_pretrained(
+    loaded: Any = model_class.from_pretrained(
         folder, ignore_mismatched_sizes=True, output_loading_info=True, **label_fields(labels), **fields
     )
+    model, info = loaded
     names = [*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])]
     wrong = [name for name in names if not name.startswith(head) and not name.endswith("num_batches_tracked")]
     if wrong:
         text = gettext_noop("The weights in %(folder)s do not fit this network: %(count)s parts differ, e.g. %(name)s.")
         raise Failure("wrong_weights", Message(text, {"folder": folder.name, "count": len(wrong), "name": wrong[0]}))
-    return model  # type: ignore[no-any-return]
+    trained: PreTrainedModel = model
+    return trained

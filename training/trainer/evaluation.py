@@ -39,6 +39,7 @@ def _loaded(data: Any, plan: list[list[int]], train: ModuleType, workers: int) -
 def evaluate(
     model: PreTrainedModel,
     data: Any,
+    *,
     train: ModuleType,
     evaluator: Any,
     batch_size: int,

@@ -12,7 +12,7 @@ from training.algorithms.base import Message
 
 
 class Events:
-    """Appends to events.jsonl. A line that a killed attempt left unfinished is ended first, so that the next one reads."""
+    """Appends to events.jsonl. A line that a killed attempt left unfinished is ended first: the next one reads."""
 
     def __init__(self, run: Path) -> None:
         self._file = (run / "events.jsonl").open("a+b")

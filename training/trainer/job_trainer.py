@@ -26,6 +26,8 @@ from training.trainer.reporting import Report
 from training.trainer.stop import StopSignal
 from training.trainer.weights import Weights
 
+EVALUATED = "evaluated"  # marks an evaluation's line in the Trainer's history
+
 
 class FollowJob(TrainerCallback):
     """Tells the data its epoch, and ends training after the step in which a stop was asked for."""
@@ -33,28 +35,24 @@ class FollowJob(TrainerCallback):
     def __init__(self, trainer: "JobTrainer", stop: StopSignal) -> None:
         self.trainer, self.stop = trainer, stop
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """A training that was stopped at an epoch's end, before its evaluation, makes up for it."""
         done = state.epoch or 0.0
         if done and done == int(done) and not self.trainer.is_evaluated():
             self.trainer.evaluate()
 
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.trainer.train_dataset.epoch = int(state.epoch or 0)
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.trainer.data.epoch = int(state.epoch or 0)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.global_step == self.trainer.first_step + 1:  # only now is it sure that the batch fits in memory
-            self.trainer.events.setting(per_device_train_batch_size=self.trainer._train_batch_size)
+            self.trainer.events.setting(per_device_train_batch_size=self.trainer.batch_size)
+        if state.global_step >= state.max_steps:
+            control.should_log = True  # the last losses, however few steps there were since the last time
         if self.stop.requested:
             control.should_save = control.should_training_stop = True
 
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.stop.requested:
             control.should_evaluate = False
 
@@ -74,6 +72,8 @@ class JobTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs, callbacks=[report])
+        self.data: Any = self.train_dataset
+        self.network: Any = self.model
         self.remove_callback(PrinterCallback)  # Report prints
         self.add_callback(FollowJob(self, stop))  # after the Trainer's own: it has the last word
         self.model_accepts_loss_kwargs = False  # the algorithm's loss averages over its own batch
@@ -81,8 +81,13 @@ class JobTrainer(Trainer):
         self.events, self.report, self.stop = events, report, stop
         self.first_step = 0
 
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    @property
+    def batch_size(self) -> int:
+        """Images a step; smaller than asked for when the automatic choice had to try again."""
+        return int(self._train_batch_size)
+
+    def compute_loss(  # type: ignore[override]
+        self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any
     ) -> Any:
         loss = self.algorithm.loss(model, inputs)
         return (loss, None) if return_outputs else loss
@@ -102,28 +107,34 @@ class JobTrainer(Trainer):
         return 0  # the Trainer counts tokens; images have none
 
     def measure(self, data: Any) -> dict[str, float]:
-        """Evaluate one split. -> {"loss": ..., every metric by name}."""
-        size, workers = self.args.per_device_eval_batch_size, self.args.dataloader_num_workers
-        return evaluate(self.model, data, self.algorithm, self.make_evaluator(), size, workers, self.stop)
+        """Evaluate one split. -> {"loss": ..., every metric by name}; a figure that is no finite number is left out."""
+        figures = evaluate(
+            self.network,
+            data,
+            train=self.algorithm,
+            evaluator=self.make_evaluator(),
+            batch_size=self.args.per_device_eval_batch_size,
+            workers=self.args.dataloader_num_workers,
+            stop=self.stop,
+        )
+        return {name: value for name, value in figures.items() if math.isfinite(value)}
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """On the validation split; the Trainer calls this at the end of every epoch."""
         self.events.phase("evaluating")
         metrics = {f"eval_{name}": value for name, value in self.measure(self.eval_dataset).items()}
-        self.log(dict(metrics))
-        self.state.log_history[-1]["evaluated"] = True
+        self.log({**metrics, EVALUATED: 1.0})
         if self.is_in_train:
             self.events.phase("training")
         return metrics
 
-    def is_evaluated(self) -> bool:
-        """Whether the weights of this step were evaluated already."""
-        return bool(self.last_evaluation()) and self.last_evaluation()["step"] == self.state.global_step
-
     def last_evaluation(self) -> dict[str, Any]:
         """The newest evaluation's line of the Trainer's history, {} when there is none."""
-        lines = [line for line in self.state.log_history if "eval_loss" in line]
-        return lines[-1] if lines else {}
+        return next((line for line in reversed(self.state.log_history) if EVALUATED in line), {})
+
+    def is_evaluated(self) -> bool:
+        """Whether the weights of this step were evaluated already."""
+        return self.last_evaluation().get("step") == self.state.global_step
 
     @property
     def checkpoints_folder(self) -> Path:
@@ -145,6 +156,10 @@ class JobTrainer(Trainer):
         checkpoints.prune(self.checkpoints_folder)
         self.events.emit("checkpoint", step=self.state.global_step, folder=name)
 
+    def save_checkpoint(self) -> None:
+        """Save the state as it is: only between two steps."""
+        self._save_checkpoint(self.model)
+
     def restore(self, checkpoint: Path) -> None:
         """Weights and state of a checkpoint, without training on."""
         self._load_from_checkpoint(str(checkpoint))
@@ -159,18 +174,18 @@ def clear_partial(folder: Path) -> None:
 
 def arguments(hyperparameters: Mapping[str, Any], **fields: Any) -> TrainingArguments:
     """The guide's hyperparameters are TrainingArguments by name; `fields` are the product's own choices."""
-    names = {f for f in TrainingArguments.__dataclass_fields__}
+    names = set(TrainingArguments.__dataclass_fields__)
     given = {name: value for name, value in hyperparameters.items() if name in names}
     return TrainingArguments(
         **{
             **given,
             "optim": "adamw_torch_fused",
             "lr_scheduler_type": "linear",
-            "warmup_steps": 0.03,  # of all steps: AdamW's first steps are its wildest
             "weight_decay": 1e-4,
             "eval_strategy": "epoch",
             "save_strategy": "steps",
             "logging_strategy": "steps",
+            "logging_first_step": True,
             "logging_nan_inf_filter": False,
             "remove_unused_columns": False,
             "disable_tqdm": True,

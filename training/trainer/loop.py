@@ -1,10 +1,12 @@
 """One training, from top to bottom: settings, weights, data, model, training, evaluation, test, model files."""
 
 import json
+import math
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from transformers import set_seed
+from transformers import TrainingArguments, set_seed
 
 from training import algorithms
 from training.algorithms.base import Message, gettext_noop
@@ -19,26 +21,22 @@ from training.trainer.reporting import Report, TensorBoard
 from training.trainer.stop import Stopped, StopSignal
 from training.trainer.weights import Weights, resolve
 
+WARM_UP = 0.03  # of all steps the learning rate rises: AdamW's first steps are its wildest
+
 
 def run(config: Config, events: Events, stop: StopSignal) -> None:
     """Train, and leave model/ and a `result` event. Raises Failure, Stopped, or whatever went wrong."""
     events.phase("preparing")
+    set_seed(config.seed)
     train = algorithms.part(config.spec.key, "train")
     predict = algorithms.part(config.spec.key, "predict")
-    labels, facts = read_labels(config.dataset), read_facts(config.dataset)
-    preprocessing = predict.preprocessing(config.hyperparameters, facts)
-    set_seed(config.seed)
+    labels = read_labels(config.dataset)
+    preprocessing = predict.preprocessing(config.hyperparameters, read_facts(config.dataset))
 
-    clear_partial(config.run / "checkpoints")
-    checkpoint = checkpoints.newest_complete(config.run / "checkpoints") if config.resume else None
-    weights = _weights_of(checkpoint) if checkpoint else resolve(config, train.MODEL_TYPE, events)
+    data = read_splits(config, train, preprocessing, labels)
+    checkpoint, weights = starting_point(config, train, events)
     model = train.build(config.architecture, labels, weights)
-
-    def data(split: str, seed: int | None = None) -> Any:
-        return train.Data(config.dataset, split, preprocessing, labels, seed)
-
-    training, validation, test = data("train", config.seed), data("validation") or data("test"), data("test")
-    used = _settings(config, model, training, train, weights)
+    used = choices(config, model, data["train"], train, weights)
     events.setting(**used)
     trainer = JobTrainer(
         algorithm=train,
@@ -48,17 +46,16 @@ def run(config: Config, events: Events, stop: StopSignal) -> None:
         report=Report(events, TensorBoard(config.run)),
         stop=stop,
         model=model,
-        args=_arguments(config, used, len(training), train),
-        train_dataset=training,
-        eval_dataset=validation,
+        args=training_arguments(config, used, len(data["train"]), train),
+        train_dataset=data["train"],
+        eval_dataset=data["validation"],
         data_collator=train.collate,
     )
 
     stop.hold()
     events.phase("training")
     fit(trainer, checkpoint, stop)
-    metrics = final_metrics(trainer)
-    test_metrics = final_test(trainer, test) if len(test) else None
+    result = {"metrics": final_metrics(trainer), "test_metrics": final_test(trainer, data["test"])}
 
     events.phase("saving")
     description = {
@@ -67,49 +64,70 @@ def run(config: Config, events: Events, stop: StopSignal) -> None:
         "preprocessing": preprocessing,
         "threshold": config.hyperparameters.get("threshold"),
         "hyperparameters": dict(config.hyperparameters),
-        "metrics": metrics,
-        "test_metrics": test_metrics,
-        "settings": {**used, "per_device_train_batch_size": trainer._train_batch_size},
+        **result,
+        "settings": {**used, "per_device_train_batch_size": trainer.batch_size},
     }
     save_model(config.run, model, description)
-    events.emit("result", metrics=metrics, test_metrics=test_metrics)
+    events.emit("result", **result)
     trainer.report.board.close()
 
 
-def _weights_of(checkpoint: Path) -> Weights:
-    """A resumed training takes its network from the checkpoint, and remembers what it once started from."""
-    return Weights(checkpoints.manifest(checkpoint)["weights"]["used"], checkpoint)
-
-
-def _settings(config: Config, model: Any, training: Any, train: Any, weights: Weights) -> dict[str, Any]:
-    """What the trainer chose, as the job shows it."""
-    if not len(training):
+def read_splits(config: Config, train: ModuleType, preprocessing: Any, labels: Any) -> dict[str, Any]:
+    """The three splits' data; without a validation split the test split serves as one. Only `train` is augmented."""
+    data = {
+        split: train.Data(config.dataset, split, preprocessing, labels, config.seed if split == "train" else None)
+        for split in ("train", "validation", "test")
+    }
+    if not len(data["train"]):
         raise Failure("no_images", Message(gettext_noop("The dataset has no training images.")))
+    if not len(data["validation"]):
+        data["validation"] = data["test"]
+    return data
+
+
+def starting_point(config: Config, train: ModuleType, events: Events) -> tuple[Path | None, Weights]:
+    """The checkpoint to go on from, if any, and the weights to begin with.
+
+    A resumed training takes its network from the checkpoint, and remembers what it once started from.
+    """
+    clear_partial(config.run / "checkpoints")
+    checkpoint = checkpoints.newest_complete(config.run / "checkpoints") if config.resume else None
+    if checkpoint:
+        return checkpoint, Weights(checkpoints.manifest(checkpoint)["weights"]["used"], checkpoint)
+    return None, resolve(config, train.MODEL_TYPE, events)
+
+
+def choices(config: Config, model: Any, data: Any, train: ModuleType, weights: Weights) -> dict[str, Any]:
+    """What the trainer chose, as the job shows it."""
     device = devices.choose_device(config.device)
     size = config.hyperparameters["per_device_train_batch_size"]
     return {
         "device": device,
         "precision": devices.choose_precision(device),
-        "per_device_train_batch_size": size or devices.starting_batch_size(model, training, train, device),
+        "per_device_train_batch_size": size or devices.starting_batch_size(model, data, train, device),
         "initial_weights": weights.used,
         "parameters": sum(p.numel() for p in model.parameters()),
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
 
 
-def _arguments(config: Config, used: dict[str, Any], images: int, train: Any) -> Any:
+def training_arguments(config: Config, used: dict[str, Any], images: int, train: ModuleType) -> TrainingArguments:
+    """The guide's hyperparameters, and what follows from device, data and algorithm."""
     size = used["per_device_train_batch_size"]
+    rest = images % size
+    steps = math.ceil(images / size) * config.hyperparameters["num_train_epochs"]
     args = arguments(
         {**config.hyperparameters, "per_device_train_batch_size": size},
         output_dir=str(config.run / "checkpoints"),
         seed=config.seed,
         data_seed=config.seed,
+        warmup_steps=int(steps * WARM_UP),
         max_grad_norm=train.MAX_GRAD_NORM,
         per_device_eval_batch_size=config.hyperparameters.get("per_device_eval_batch_size", min(size, 4)),
         auto_find_batch_size=config.hyperparameters["per_device_train_batch_size"] == 0,
         dataloader_num_workers=devices.loader_workers(used["device"]),
         dataloader_pin_memory=used["device"] == "cuda",
-        dataloader_drop_last=images > size and images % size < train.SMALLEST_BATCH and images % size > 0,
+        dataloader_drop_last=0 < rest < train.SMALLEST_BATCH and images > size,
         **devices.settings(used["device"], used["precision"]),
     )
     args._n_gpu = min(args.n_gpu, 1)  # one job, one device: a second GPU belongs to another job
@@ -118,8 +136,8 @@ def _arguments(config: Config, used: dict[str, Any], images: int, train: Any) ->
 
 def fit(trainer: JobTrainer, checkpoint: Path | None, stop: StopSignal) -> None:
     """Train from the start or the checkpoint to the last step. Raises Stopped once a checkpoint is saved."""
-    if trainer.args.num_train_epochs == 0:
-        trainer.state.max_steps = trainer.state.epoch = 0  # nothing to train: the weights as they are
+    if trainer.args.num_train_epochs == 0:  # nothing to train: the weights stay as they are
+        trainer.state.max_steps, trainer.state.epoch = 0, 0.0
         return
     if checkpoint:
         state = json.loads((checkpoint / "trainer_state.json").read_text())
@@ -129,7 +147,7 @@ def fit(trainer: JobTrainer, checkpoint: Path | None, stop: StopSignal) -> None:
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except Stopped:  # in an evaluation, between two steps
-        trainer._save_checkpoint(trainer.model)
+        trainer.save_checkpoint()
         raise
     if trainer.state.global_step < trainer.state.max_steps:
         stop.check()
@@ -143,11 +161,11 @@ def final_metrics(trainer: JobTrainer) -> dict[str, float]:
     return {name if name == "eval_loss" else name.removeprefix("eval_"): value for name, value in figures.items()}
 
 
-def final_test(trainer: JobTrainer, test: Any) -> dict[str, float]:
-    """The test figures: measured once, with the final weights."""
+def final_test(trainer: JobTrainer, test: Any) -> dict[str, float] | None:
+    """The test split's figures, measured once, with the final weights; None when there is no such split."""
+    if not len(test):
+        return None
     trainer.events.phase("testing")
-    metrics = trainer.measure(test)
-    values = {f"test_{name}": value for name, value in metrics.items()}
-    print({name: float(f"{value:.6g}") for name, value in values.items()}, flush=True)
-    trainer.report.board.add(values, trainer.state.global_step)
-    return {"test_loss": metrics.pop("loss"), **metrics}
+    metrics = {name if name != "loss" else "test_loss": value for name, value in trainer.measure(test).items()}
+    trainer.report.show_test(metrics, trainer.state)
+    return metrics

@@ -13,7 +13,7 @@ from training.trainer.events import Events
 
 
 class TensorBoard:
-    """Scalars `train/loss`, `eval/accuracy`, `test/accuracy`, ... flushed at once: they are there while the job runs."""
+    """Scalars `train/loss`, `eval/accuracy`, `test/accuracy`, ... flushed at once, so that they show."""
 
     def __init__(self, run: Path) -> None:
         self.folder = run / "tensorboard"
@@ -67,12 +67,10 @@ class Report(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """`loss` and `learning_rate` every logging step, `eval_*` at an evaluation. The Trainer's summary is left out."""
-        logs = logs or {}
-        if "loss" not in logs and not any(name.startswith("eval_") for name in logs):
-            return
-        values = {name: value for name, value in logs.items() if name not in ("epoch", "grad_norm")}
-        self.show(values, state)
+        """`loss` and `learning_rate`, or an evaluation's `eval_*`. The Trainer's own summary is left out."""
+        values = {name: v for name, v in (logs or {}).items() if name in ("loss", "learning_rate") or "eval_" in name}
+        if values:
+            self.show(values, state)
 
     def show(self, values: Mapping[str, float], state: TrainerState) -> None:
         """One line in the log, one metric event, and the scalars. Values that are no finite number are left out."""
@@ -81,3 +79,9 @@ class Report(TrainerCallback):
         print({**{name: float(f"{value:.6g}") for name, value in finite.items()}, "epoch": epoch}, flush=True)
         self.events.metric(state.global_step, epoch, finite)
         self.board.add(finite, state.global_step)
+
+    def show_test(self, metrics: Mapping[str, float], state: TrainerState) -> None:
+        """The test result: a line in the log and scalars; the console gets it with the `result` event."""
+        values = {f"test_{name.removeprefix('test_')}": value for name, value in metrics.items()}
+        print({name: float(f"{value:.6g}") for name, value in values.items()}, flush=True)
+        self.board.add(values, state.global_step)

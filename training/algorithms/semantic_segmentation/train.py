@@ -112,7 +112,7 @@ def loss(model: torch.nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
 
 
 def evaluation_loss(model: PreTrainedModel, outputs: Mapping[str, torch.Tensor], labels: Any) -> tuple[float, float]:
-    """(sum of the losses, number of pixels). Image by image: upsampled logits of a whole batch would fill the memory."""
+    """(sum of the losses, number of pixels). Image by image: a batch of upsampled logits would fill the memory."""
     pairs = [_pixel_loss(logits[None], mask[None]) for logits, mask in zip(outputs["logits"], labels, strict=True)]
     return sum(total.item() for total, _ in pairs), sum(count.item() for _, count in pairs)
 
