@@ -12,14 +12,27 @@ import queue
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+from honcho.compat import ProcessManager
 from honcho.manager import Manager
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds before a restart; doubled while it keeps dying at once
 LIVED_WELL = 60.0  # a process that lived this long starts again with the first wait
+
+
+class Leaders(ProcessManager):
+    """Ask only the process itself to end: it knows in which order its children must go.
+
+    A qcluster whose workers get the signal too never ends. SIGKILL, the last resort, still takes the group.
+    """
+
+    def terminate(self, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
 
 
 class Launcher(Manager):
@@ -27,6 +40,7 @@ class Launcher(Manager):
 
     def __init__(self, *, state_file: Path, kill_wait: float, on_tick: Callable[[], None], printer: Any = None) -> None:
         super().__init__(printer)
+        self._procmgr = Leaders()
         self._state_file, self._kill_wait, self._on_tick = state_file, kill_wait, on_tick
         self._stop_signal: int | None = None
 
@@ -118,10 +132,10 @@ def stop_leftovers(state_file: Path, grace: float) -> list[str]:
     if not state_file.exists():
         return []
     rows = [row for row in json.loads(state_file.read_text()) if _started(row["pid"]) == row["started"] is not None]
-    for signum, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
+    for send, wait in ((Leaders().terminate, grace), (Leaders().kill, 5.0)):
         alive = [row for row in rows if _started(row["pid"]) == row["started"]]
         for row in alive:
-            os.killpg(row["pid"], signum)
+            send(row["pid"])
         deadline = time.monotonic() + wait
         while time.monotonic() < deadline and any(_started(row["pid"]) == row["started"] for row in alive):
             time.sleep(0.1)
