@@ -7,6 +7,7 @@ from pathlib import Path
 
 import redis
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
@@ -17,10 +18,12 @@ logger = logging.getLogger(__name__)
 STALE_SECONDS = 15  # every process beats at least once a second; a busy machine may be late
 
 
+@login_not_required
 def healthz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "ok"})
 
 
+@login_not_required
 def readyz(request: HttpRequest) -> HttpResponse:
     """200, or 503 with the parts that are missing: {"missing": ["worker", ...]}."""
     missing = [name for name, alive in CHECKS.items() if not alive()]
