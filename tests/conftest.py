@@ -1,4 +1,4 @@
-"""The people and the project that every test may use. `owner` is the project's admin; `outsider` has another project."""
+"""The people and the project that every test may use. `owner` is the project's admin, `outsider` no member of it."""
 
 from collections.abc import Callable
 from pathlib import Path

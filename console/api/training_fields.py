@@ -70,12 +70,19 @@ class TrainingSerializer(TrainingRowSerializer):
         return absolute(self.context["request"], tensorboard.url(training))
 
 
+class AsSent(serializers.JSONField):
+    """Any JSON, NaN too: the specification refuses a wrong value by its name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return data
+
+
 class TrainingCreateSerializer(CreateSerializer):
     dataset = Reference(queryset=Dataset.objects.all(), help_text="the id of a READY dataset")
     algorithm = serializers.ChoiceField(
         choices=algorithms.CHOICES, required=False, help_text="Default: the dataset's. Another one is refused."
     )
-    hyperparameters = serializers.JSONField(
+    hyperparameters = AsSent(
         required=False, help_text='{"learning_rate": 0.001}: see algorithms/; each that is left out takes its default'
     )
     initial_weights = serializers.CharField(

@@ -6,8 +6,6 @@ from rest_framework.test import APIClient
 
 from training.models import Membership, Project, Role
 
-KINDS = ("dataset", "training", "model", "endpoint")
-
 
 @pytest.fixture
 def objects(dataset, training, model, endpoint):
@@ -105,7 +103,9 @@ def test_lists_show_one_project_the_first_unless_another_is_named(api, people, p
     made = client.post(f"/api/v1/experiments/?project={second.pk}", {"name": "there"}, format="json").json()
     assert made["project"] == second.pk
     assert client.get("/api/v1/experiments/").json()["count"] == 0
-    assert [row["name"] for row in client.get(f"/api/v1/experiments/?project={second.pk}").json()["results"]] == ["there"]
+    assert [row["name"] for row in client.get(f"/api/v1/experiments/?project={second.pk}").json()["results"]] == [
+        "there"
+    ]
     assert [row["name"] for row in client.get("/api/v1/projects/").json()["results"]] == ["Road signs", "Second"]
     assert api(people.outsider).get(f"/api/v1/experiments/?project={second.pk}").status_code == 404
 

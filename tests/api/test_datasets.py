@@ -1,0 +1,99 @@
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
+
+from training.models import Dataset, Training
+
+URL = "/api/v1/datasets/"
+
+
+@pytest.fixture
+def editor(api, people, project, home):
+    return api(people.editor)
+
+
+def zipped(content: bytes = b"x") -> SimpleUploadedFile:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("train/a/1.png", content)
+    return SimpleUploadedFile("signs.zip", out.getvalue(), "application/zip")
+
+
+def body(**changes):
+    return {"name": "signs", "algorithm": "image_classification", "file": zipped(), **changes}
+
+
+def test_an_upload_that_was_answered_is_on_the_disk(editor):
+    sent = zipped()
+    answer = editor.post(URL, body(file=sent), format="multipart")
+    assert answer.status_code == 201, answer.json()
+    made = answer.json()
+    assert made["status"] == "VALIDATING"
+    assert made["zip_bytes"] == sent.size
+    dataset = Dataset.objects.get(pk=made["id"])
+    sent.seek(0)
+    assert dataset.upload_path.read_bytes() == sent.read()
+
+
+def test_an_upload_never_is_in_memory_as_a_whole(editor, settings):
+    """Any size is received in the folder that is on the same file system as the datasets."""
+    assert [
+        f"{TemporaryFileUploadHandler.__module__}.{TemporaryFileUploadHandler.__name__}"
+    ] == settings.FILE_UPLOAD_HANDLERS
+    upload = TemporaryUploadedFile("x.zip", "application/zip", 1, None)
+    assert Path(upload.temporary_file_path()).parent == settings.FILE_UPLOAD_TEMP_DIR
+    upload.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"name": ""}, {"name"}),
+        ({"name": "x" * 51}, {"name"}),
+        ({"algorithm": "guessing"}, {"algorithm"}),
+        ({"file": "not a file"}, {"file"}),
+        ({"description": "x" * 256}, {"description"}),
+    ],
+)
+def test_wrong_fields_are_named_and_leave_nothing_behind(editor, home, changes, named):
+    answer = editor.post(URL, body(**changes), format="multipart")
+    assert answer.status_code == 400
+    assert set(answer.json()["error"]["fields"]) == named
+    assert not Dataset.objects.exists()
+    assert list((home / "incoming").iterdir()) == []
+
+
+def test_every_missing_field_is_named(editor):
+    answer = editor.post(URL, {}, format="multipart")
+    assert set(answer.json()["error"]["fields"]) == {"name", "algorithm", "file"}
+
+
+def test_too_large_an_upload_is_refused_by_its_announced_size(editor, settings):
+    settings.UPLOAD_MAX_BYTES = 1000
+    answer = editor.post(URL, body(file=SimpleUploadedFile("big.zip", b"x" * 2000)), format="multipart")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+    assert not Dataset.objects.exists()
+
+
+def test_the_detail_has_report_and_counts(api, people, dataset):
+    seen = api(people.viewer).get(f"{URL}{dataset.pk}/").json()
+    assert seen["counts"] == {"train": {"stop": 3, "yield": 2}}
+    assert seen["images"] == {"train": 5}
+    assert seen["report"] == [
+        {"code": "corrupt_image", "level": "warning", "file": "train/stop/1.png", "message": "1.png cannot be read."}
+    ]
+
+
+def test_a_dataset_with_a_running_training_is_not_deleted(editor, dataset, training):
+    Training.objects.update(status="RUNNING")
+    answer = editor.delete(f"{URL}{dataset.pk}/")
+    assert answer.status_code == 409
+    assert answer.json()["error"]["fields"] == {"training": [f"first run ({training.pk})"]}
+    Training.objects.update(status="COMPLETE")
+    assert editor.delete(f"{URL}{dataset.pk}/").status_code == 204
+    dataset.refresh_from_db()
+    assert dataset.status == "DELETE_IN_PROGRESS"
