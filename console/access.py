@@ -2,6 +2,7 @@
 
 from typing import TypeVar
 
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest
@@ -43,15 +44,18 @@ def load(request: HttpRequest, model: type[M], pk: str, role: str = Role.VIEWER,
 
 
 def load_project(request: HttpRequest, pk: str, role: str = Role.VIEWER) -> Project:
-    """The project of a page. It becomes the one that the person comes back to after the next login."""
-    project = load(request, Project, pk, role)
-    if request.session.get("project") != pk:
-        request.session["project"] = pk
-    return project
+    """The project of a page."""
+    return load(request, Project, pk, role)
 
 
 def mine(request: HttpRequest, model: type[M]) -> "models.QuerySet[M]":
     """Every object of `model` in the person's projects."""
-    path = PATHS.get(model, "project")
-    memberships = Membership.objects.filter(user_id=request.user.pk)
-    return model._default_manager.filter(**{f"{path}__in": memberships.values("project")})
+    memberships = Membership.objects.filter(user=person(request))
+    return model._default_manager.filter(**{f"{PATHS.get(model, 'project')}__in": memberships.values("project")})
+
+
+def person(request: HttpRequest) -> User:
+    """Who is logged in; the middleware and the API let nobody else come so far. Raises PermissionDenied."""
+    if not request.user.is_authenticated:
+        raise PermissionDenied
+    return request.user

@@ -1,8 +1,15 @@
 """From an object to its page."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.urls import reverse
+
+from endpoints.models import Endpoint
+from models_registry.models import Model
+from training.models import Dataset, Event, Experiment, Training
+
+KINDS = {str(model._meta.model_name): model for model in (Dataset, Experiment, Training, Model, Endpoint)}
 
 
 def url_of(obj: Any) -> str:
@@ -13,3 +20,13 @@ def url_of(obj: Any) -> str:
     if kind == "stage":
         return reverse("stage", args=[obj.project_id, obj.endpoint_id, obj.pk])
     return reverse(kind, args=[obj.project_id, obj.pk])
+
+
+def existing(events: Iterable[Event]) -> dict[tuple[str, str], str]:
+    """{(kind, id): the page} of the events' objects that are still there: events outlive what they tell of."""
+    found: dict[tuple[str, str], str] = {}
+    for kind, model in KINDS.items():
+        ids = {event.object_id for event in events if event.kind == kind}
+        rows: Iterable[Any] = model.objects.filter(pk__in=ids) if ids else ()  # type: ignore[attr-defined]
+        found |= {(kind, row.pk): url_of(row) for row in rows}
+    return found

@@ -38,3 +38,17 @@ def login_in_full(get_response: Answer) -> Answer:
         return response
 
     return middleware
+
+
+def last_project(get_response: Answer) -> Answer:
+    """Remember the project whose page was shown: the person comes back to it after the next login."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        match = request.resolver_match
+        project = match.kwargs.get("project") if match else None
+        if project and response.status_code == 200 and request.session.get("project") != project:
+            request.session["project"] = project
+        return response
+
+    return middleware

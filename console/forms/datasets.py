@@ -1,11 +1,6 @@
 from pathlib import PurePath
 
 from django import forms
-from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.core.files.uploadedfile import UploadedFile
-from django.template.defaultfilters import filesizeformat
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.forms.base import ServiceForm
@@ -19,13 +14,6 @@ class DatasetForm(ServiceForm):
         label=_("Name"), max_length=50, required=False, help_text=_("The file's name when you leave it empty.")
     )
     description = forms.CharField(label=_("Description"), max_length=255, required=False)
-
-    def clean_file(self) -> UploadedFile:
-        file = self.cleaned_data["file"]
-        if file.size > settings.UPLOAD_MAX_BYTES:
-            limit = filesizeformat(settings.UPLOAD_MAX_BYTES)
-            raise ValidationError(gettext("The file is larger than the %(limit)s allowed."), params={"limit": limit})
-        return file
 
     def clean(self) -> dict[str, object]:
         values = super().clean() or {}

@@ -10,13 +10,23 @@ from django.conf import settings
 from django.db import models
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, gettext_noop, ngettext
 
 from console.links import url_of
 from training import algorithms
 from training.models import Event, Status
 
 MOVING = {"UPLOADING", "VALIDATING", "RUNNING", "CREATE_REQUESTED"}
+
+KIND_NAMES = {
+    "dataset": gettext_noop("Dataset"),
+    "experiment": gettext_noop("Experiment"),
+    "training": gettext_noop("Training"),
+    "model": gettext_noop("Model"),
+    "endpoint": gettext_noop("Endpoint"),
+    "stage": gettext_noop("Stage"),
+    "project": gettext_noop("Project"),
+}
 
 register = template.Library()
 register.filter("url_of", url_of)
@@ -67,6 +77,18 @@ def event_badge(event: Event) -> SafeString | str:
 
 
 @register.filter
+def translated(text: str) -> str:
+    """A text marked with gettext_noop where Django is not at hand, such as those of the algorithms."""
+    return gettext(text) if text else ""
+
+
+@register.filter
+def kind_name(kind: str) -> str:
+    """The kind of an event's object as a word."""
+    return gettext(KIND_NAMES[kind]) if kind in KIND_NAMES else kind
+
+
+@register.filter
 def message(value: dict[str, Any] | None) -> str:
     """A stored Message, {"text", "params"}, in the reader's language."""
     if not value:
@@ -107,6 +129,12 @@ def percent_of(part: float, whole: float) -> int:
 @register.filter
 def images_text(count: int) -> str:
     return ngettext("%(count)d image", "%(count)d images", count) % {"count": count}
+
+
+@register.filter
+def filename(path: str) -> str:
+    """The last part of a path."""
+    return path.rpartition("/")[2]
 
 
 @register.filter

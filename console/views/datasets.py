@@ -1,19 +1,22 @@
 """Datasets: upload or sample, report, preview."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
+from console import reports
 from console.access import load, load_project
 from console.answers import refuse
 from console.forms.datasets import DatasetForm
 from console.views.lists import Column, List, Tab, show
-from training import algorithms, services
+from training import algorithms, previews, services
 from training.errors import Conflict
 from training.models import Dataset, Role
 
@@ -36,6 +39,7 @@ DATASETS = List(
     unfinished=("UPLOADING", "VALIDATING", "DELETE_IN_PROGRESS"),
     filters=("status", "algorithm"),
 )
+LARGE = 1600  # pixels of the longer side of an image that is looked at alone
 OVERVIEW = Tab("overview", _("Overview"), "datasets/_overview.html")
 REPORT = Tab("report", _("Report"), "datasets/_report.html")
 PREVIEW = Tab("preview", _("Preview"), "datasets/_preview.html")
@@ -51,11 +55,21 @@ def datasets(request: HttpRequest, project: str, selected: Dataset | None = None
 
 def _tabs(dataset: Dataset) -> tuple[Tab, ...]:
     ready = dataset.status == Dataset.Status.READY
-    return (OVERVIEW, REPORT, PREVIEW, HISTORY) if ready else (OVERVIEW, REPORT, HISTORY)
+    if dataset.status == Dataset.Status.INVALID:
+        return (REPORT, OVERVIEW, HISTORY)
+    return (OVERVIEW, REPORT, PREVIEW, HISTORY) if ready else (OVERVIEW, HISTORY)
 
 
 def _context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
-    return {"events": dataset.events().select_related("actor"), "algorithms": algorithms.all_algorithms()}
+    """What the tabs may need. What costs something is a function: a template calls only what it shows."""
+    return {
+        "algorithms": algorithms.all_algorithms(),
+        "classes": partial(reports.classes, dataset),
+        "problems": partial(reports.problems, dataset),
+        "preview": partial(reports.preview, dataset, request.GET),
+        "phase": reports.PHASES.get(dataset.progress.get("phase", ""), ""),
+        "events": dataset.events().select_related("actor"),
+    }
 
 
 def dataset(request: HttpRequest, project: str, pk: str) -> HttpResponse:
@@ -69,13 +83,19 @@ def dataset_create(request: HttpRequest, project: str) -> HttpResponse:
         made = form.call(services.dataset_create, project=owner, user=request.user, **form.cleaned_data)
         if made:
             return redirect("dataset", project, made.pk)
-    return render(request, "datasets/create.html", {"form": form, "algorithms": algorithms.all_algorithms()})
+    context = {"form": form, "heading": DATASETS.create_label, "algorithms": algorithms.all_algorithms()}
+    return render(request, "datasets/create.html", context)
 
 
 @require_POST
 def dataset_sample(request: HttpRequest, project: str) -> HttpResponse:
     owner = load_project(request, project, Role.EDITOR)
-    made = services.dataset_create_sample(project=owner, user=request.user, algorithm=request.POST.get("algorithm", ""))
+    algorithm = request.POST.get("algorithm", "")
+    try:
+        made = services.dataset_create_sample(project=owner, user=request.user, algorithm=algorithm)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return redirect("dataset_create", project)
     return redirect("dataset", project, made.pk)
 
 
@@ -92,8 +112,11 @@ def dataset_delete(request: HttpRequest, project: str, pk: str) -> HttpResponse:
 
 
 def dataset_image(request: HttpRequest, project: str, pk: str) -> HttpResponse:
-    from training import previews
-
+    """?path= of one image, small or (?large=1) large, with its labels drawn in (?overlay=1)."""
     shown = load(request, Dataset, pk, project=project)
-    path, overlay = request.GET.get("path", ""), request.GET.get("overlay") == "1"
-    return HttpResponse(previews.image(shown, path, overlay), content_type="image/png")
+    side = LARGE if request.GET.get("large") == "1" else previews.SIDE
+    try:
+        content, kind = previews.image(shown, request.GET.get("path", ""), request.GET.get("overlay") == "1", side)
+    except FileNotFoundError as error:
+        raise Http404 from error
+    return HttpResponse(content, content_type=kind, headers={"Cache-Control": "private, max-age=86400"})

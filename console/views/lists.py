@@ -14,8 +14,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 
-from training import algorithms
-
 
 @dataclass(frozen=True)
 class Column:
@@ -106,8 +104,8 @@ def listing(request: HttpRequest, spec: List, rows: QuerySet[Any]) -> Listing:
 
 
 def _filter(request: HttpRequest, model: type[Model], name: str) -> Filter:
-    source = model._meta.get_field(name)
-    choices = list(algorithms.CHOICES) if name == "algorithm" else list(getattr(source, "choices", None) or [])
+    source: Any = model._meta.get_field(name)
+    choices = list(source.choices or [])
     value = request.GET.get(name, "")
     return Filter(name, source.verbose_name, choices, value if value in {key for key, _ in choices} else "")
 

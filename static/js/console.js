@@ -83,3 +83,8 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 for (const name of ["htmx:sendError", "htmx:responseError"]) {
   document.addEventListener(name, () => say(document.body.dataset.messageLost));
 }
+
+// A <select data-submit> sends its form when something else is chosen.
+document.addEventListener("change", (event) => {
+  if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();
+});
