@@ -53,15 +53,13 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "console.middleware.content_security_policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "console.middleware.PagesMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "console.middleware.login_in_full",
-    "console.middleware.last_project",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",  # every view, unless it says login_not_required
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -215,6 +213,7 @@ ARCHITECTURES_FILE = env.str("ARCHITECTURES_FILE", default="")
 STOP_GRACE_SECONDS = env.int("STOP_GRACE_SECONDS", default=60)
 MAX_AUTOMATIC_RESUMES = 3
 TENSORBOARD_IDLE_SECONDS = env.int("TENSORBOARD_IDLE_SECONDS", default=600)
+ENGINE_READY_SECONDS = env.int("ENGINE_READY_SECONDS", default=180)  # to load a model, warm it up and probe it
 SERVING_THREADS = env.int("SERVING_THREADS", default=0)  # per engine process; 0: all cores
 
 LOGGING = {

@@ -8,3 +8,7 @@ os.environ.setdefault("CONSOLE_HOME", tempfile.mkdtemp(prefix="console-test-"))
 from console.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# A file, not memory: tests of runners and workers use it from several threads, as the processes do.
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    DATABASES["default"]["TEST"] = {"NAME": str(CONSOLE_HOME / "test.sqlite3")}  # noqa: F405

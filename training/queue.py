@@ -47,3 +47,10 @@ def enqueue_on_commit(training: Training) -> None:
 def is_empty() -> bool:
     """Whether no task waits in the broker. One that a worker has already fetched does not count."""
     return int(get_broker(CLUSTER).queue_size()) == 0
+
+
+def wake_next() -> None:
+    """When a slot becomes free and a training waits without a task, give it one at once."""
+    following = next(candidates(), None)
+    if following is not None and is_empty():
+        enqueue(following.pk)

@@ -1,0 +1,55 @@
+"""How an attempt ended: what the trainer's exit, its outcome file and its events say together."""
+
+import signal
+from dataclasses import dataclass
+
+from training import runfolder
+from training.algorithms.base import Message, gettext_noop
+from training.models import Training
+from training.processes import ProcessId
+
+EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED = 0, 1, 3
+OUTCOMES = {"complete": EXIT_COMPLETE, "failed": EXIT_FAILED, "stopped": EXIT_STOPPED}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`kind`: "complete"; "stopped" (told to, with a checkpoint); "failed" (final); "crashed" (worth a resume)."""
+
+    kind: str
+    reason: Message | None = None
+
+
+def judge(training: Training, trainer: ProcessId | None, exit_code: int | None) -> Verdict:
+    """`exit_code` is None when the trainer was not this process's child: its outcome file tells, if it got that far."""
+    found = runfolder.outcome(training)
+    code = OUTCOMES.get(found["outcome"], exit_code) if found else exit_code
+    if code == EXIT_COMPLETE:
+        if runfolder.model_complete(training):
+            return Verdict("complete")
+        return Verdict("failed", Message(gettext_noop("The trainer ended without writing the model.")))
+    if code == EXIT_STOPPED:
+        return Verdict("stopped", Message(gettext_noop("The trainer was told to stop by the system.")))
+    own_words = runfolder.failure(training, trainer)
+    if own_words or code == EXIT_FAILED:
+        return Verdict(
+            "failed", own_words or Message(gettext_noop("The trainer failed before it could say why: see the log."))
+        )
+    return Verdict("crashed", _crash(code))
+
+
+def _crash(code: int | None) -> Message:
+    """Plain words for an end that the trainer did not choose. Negative codes are signals (see subprocess)."""
+    if code == -signal.SIGKILL:
+        return Message(
+            gettext_noop(
+                "The trainer was killed (SIGKILL). Often the machine ran out of memory: try a smaller batch size "
+                "or smaller images, or look at the system's log."
+            )
+        )
+    if code is None:
+        return Message(gettext_noop("The trainer is gone: it or the whole machine was stopped."))
+    if code < 0:
+        name = signal.Signals(-code).name
+        return Message(gettext_noop("The trainer crashed (%(signal)s): see the log."), {"signal": name})
+    return Message(gettext_noop("The trainer ended with exit code %(code)s: see the log."), {"code": code})
