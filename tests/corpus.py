@@ -10,13 +10,36 @@ import stat
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from training import algorithms, archive
+from training.algorithms.layout import Layout
+from training.algorithms.scan import Scan
+from training.report import Report
+
 COLOURS = ((220, 40, 40), (40, 160, 60), (50, 80, 220), (230, 190, 40), (150, 60, 190), (40, 190, 190))
 Files = dict[str, bytes]
+LIMITS = archive.Limits(entries=1000, bytes=50_000_000, ratio=100)
+
+
+class Checked(NamedTuple):
+    """`layout` is None when `report` has errors."""
+
+    root: Path
+    report: Report
+    layout: Layout | None
+
+    def found(self, level: str = "error") -> list[tuple[str, str]]:
+        """[(code, file)] of one level, in the report's order."""
+        return [(p["code"], p["file"]) for p in self.report.as_json() if p["level"] == level]
+
+    def text(self, code: str) -> str:
+        """The sentence of the only problem with this code."""
+        (problem,) = [p for p in self.report.as_json() if p["code"] == code]
+        return problem["message"]
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -141,6 +164,17 @@ def segmentation_zip(path: Path, *, root: str = "", **options: Any) -> Path:
 
 def detection_zip(path: Path, *, root: str = "", **options: Any) -> Path:
     return write_zip(path, detection_files(**options), root)
+
+
+def checked(path: Path, algorithm: str, limits: archive.Limits = LIMITS, max_pixels: int = 10_000_000) -> Checked:
+    """Unpack a zip beside itself and check its layout, as the ingest does, without a database."""
+    root, report = path.with_suffix(".data"), Report()
+    root.mkdir()
+    archive.extract(path, root, limits, report, known={*algorithms.get(algorithm).splits, "resources"})
+    layout = None
+    if not report.errors:
+        layout = algorithms.part(algorithm, "dataset").check(root, report, Scan(max_pixels))
+    return Checked(root, report, layout)
 
 
 ZIPS = {

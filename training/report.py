@@ -58,7 +58,9 @@ class Report:
     def summary(self) -> Message:
         """One sentence for the status of a dataset that has errors."""
         first = self._kept["error"][0]
-        params = {"count": self.errors, "file": first.file, "first": str(first.message)}
+        if self.errors == 1 and first.file:
+            return Message(_("A problem was found in %(file)s: see the report."), {"file": first.file})
         if self.errors == 1:
-            return Message(_("%(file)s: %(first)s"), params) if first.file else first.message
-        return Message(_("%(count)s problems were found in the zip. The report lists them."), params)
+            return first.message
+        where = {"count": self.errors, "file": first.file or "zip"}
+        return Message(_("%(count)s problems were found, the first in %(file)s: see the report."), where)
