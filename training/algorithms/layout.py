@@ -80,8 +80,11 @@ def _lookalike(root: Path, name: str) -> str:
     return ""
 
 
-def read_json(root: Path, file: str, report: Report) -> Any:
-    """The content of a JSON file, or None after an error was added. UTF-8 with or without BOM, else cp949."""
+def read_json(root: Path, file: str, kind: type, shape: str, report: Report) -> Any:
+    """The content of a JSON file, an object of type `kind`, or None after an error was added.
+
+    `shape` is the sentence that says what the file must be. UTF-8 with or without BOM, else cp949.
+    """
     path = root / file
     if path.stat().st_size > JSON_BYTES:
         report.error("json_too_large", _("The file is larger than %(limit)s bytes."), file, limit=JSON_BYTES)
@@ -92,10 +95,14 @@ def read_json(root: Path, file: str, report: Report) -> Any:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError:
             text = raw.decode("cp949")
-        return json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         report.error("json_invalid", _("The file is not valid JSON (%(reason)s)."), file, reason=str(error))
         return None
+    if not isinstance(content, kind):
+        report.error("json_shape", shape, file)
+        return None
+    return content
 
 
 def inside(split: str, path: Any) -> str:

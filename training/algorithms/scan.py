@@ -81,22 +81,22 @@ class Scan:
             with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > self.max_pixels:
-                    raise BadImage("image_too_large", TOO_LARGE, size=size_text((width, height)), limit=self.max_pixels)
+                    text = _("The image is too large (%(size)s); the limit is %(limit)s pixels. Make it smaller.")
+                    size = size_text((width, height))
+                    raise BadImage("image_too_large", text, size=size, limit=self.max_pixels)
                 if decode:
                     with self._large if width * height > LARGE else nullcontext():
                         image.load()
                 turned = image.getexif().get(0x0112) in SWAPPED
-        except Image.DecompressionBombError as error:
-            raise BadImage("image_too_large", TOO_LARGE, size=str(error), limit=self.max_pixels) from error
+        except Image.DecompressionBombError as error:  # Pillow's own limit, in case ours is set higher
+            text = _("The image has more pixels than an image can safely have. Make it smaller.")
+            raise BadImage("image_too_large", text) from error
         except UnidentifiedImageError as error:
             raise BadImage("not_an_image", _("This is not an image. Remove the file or replace it.")) from error
         except DAMAGED as error:
             text = _("The image is damaged or cut off (%(reason)s). Save it again or remove it.")
             raise BadImage("image_damaged", text, reason=str(error)) from error
         return (height, width) if turned else (width, height)
-
-
-TOO_LARGE = _("The image is too large (%(size)s); the limit is %(limit)s pixels. Make it smaller.")
 
 
 def size_text(size: tuple[Any, Any]) -> str:

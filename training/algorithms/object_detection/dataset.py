@@ -56,12 +56,9 @@ def _read(root: Path, name: str, report: Report) -> Split | None:
             "annotations_missing", _("The file is missing. It holds the boxes in the COCO format."), split.file
         )
         return None
-    content = read_json(root, split.file, report)
+    shape = _("The file must be an object with “images”, “categories” and “annotations”.")
+    content = read_json(root, split.file, dict, shape, report)
     if content is None:
-        return None
-    if not isinstance(content, dict):
-        text = _("The file must be an object with “images”, “categories” and “annotations”.")
-        report.error("coco_shape", text, split.file)
         return None
     if "annotations" not in content and name != "train":
         text = _("The file has no “annotations”, so the split cannot be used to measure anything and is left out.")

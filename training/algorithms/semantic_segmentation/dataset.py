@@ -57,12 +57,9 @@ def _labels(root: Path, report: Report) -> dict[int, str] | None:
     if file is None:
         report.error("labels_missing", _("The file is missing. It maps each class id to its name."), LABEL_FILES[0])
         return None
-    content = read_json(root, file, report)
+    shape = _('The file must be an object such as {"0": "background", "1": "road"}.')
+    content = read_json(root, file, dict, shape, report)
     if content is None:
-        return None
-    if not isinstance(content, dict):
-        text = _("The file must be an object such as {“0”: “background”, “1”: “road”}.")
-        report.error("labels_shape", text, file)
         return None
     names: dict[int, str] = {}
     for key, name in content.items():
@@ -90,12 +87,9 @@ def _rows(root: Path, split: str, report: Report) -> list[dict[str, Any]]:
         text = _("The file is missing. It lists the split's images and masks.")
         report.error("list_missing", text, f"{split}/{candidates[0]}")
         return []
-    content = read_json(root, file, report)
+    shape = _('The file must be a list such as [{"image": "images/1.png", "seg_map": "annotations/1.png"}].')
+    content = read_json(root, file, list, shape, report)
     if content is None:
-        return []
-    if not isinstance(content, list):
-        text = _("The file must be a list such as [{“image”: “images/1.png”, “seg_map”: “annotations/1.png”}].")
-        report.error("list_shape", text, file)
         return []
     rows: dict[str, dict[str, Any]] = {}
     for number, item in enumerate(content):
