@@ -32,11 +32,10 @@ def load(request: HttpRequest, model: type[M], pk: str, role: str = Role.VIEWER,
     if not request.user.is_authenticated:
         raise Http404
     path = PATHS.get(model, "project")
-    memberships = Membership.objects.filter(user=request.user)
-    mine = {f"{path}__in": memberships.values("project")}
-    found = model._default_manager.filter(pk=pk, **mine)
-    obj = get_object_or_404(found.filter(**{path: project}) if project else found)
-    membership = memberships.select_related("project").get(project=found.values(path)[:1])
+    found = mine(request, model).filter(pk=pk, **({path: project} if project else {}))
+    obj = get_object_or_404(found)
+    memberships = Membership.objects.filter(user=request.user).select_related("project")
+    membership = memberships.get(project=found.values(path)[:1])
     request.membership = membership  # type: ignore[attr-defined]
     if not Role(membership.role).includes(role):
         raise PermissionDenied

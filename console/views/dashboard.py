@@ -7,6 +7,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET
 
 from console.access import load_project, person
 from console.links import existing
@@ -22,6 +23,7 @@ TILES: tuple[tuple[str, Any, str, type[models.Model], Any, dict[str, Any]], ...]
 )
 
 
+@require_GET
 def home(request: HttpRequest) -> HttpResponse:
     """Go on with the project that was open last, else the newest; somebody without one makes one."""
     memberships = Membership.objects.filter(user=person(request)).order_by("-project__created_at")
@@ -29,6 +31,7 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect("dashboard", last.project_id) if last else redirect("project_create")
 
 
+@require_GET
 def dashboard(request: HttpRequest, project: str) -> HttpResponse:
     owner = load_project(request, project)
     trainings = Training.objects.filter(project=owner)

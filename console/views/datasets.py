@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from console import reports
 from console.access import load, load_project
@@ -46,6 +46,7 @@ PREVIEW = Tab("preview", _("Preview"), "datasets/_preview.html")
 HISTORY = Tab("history", _("History"), "console/_events.html")
 
 
+@require_GET
 def datasets(request: HttpRequest, project: str, selected: Dataset | None = None) -> HttpResponse:
     owner = load_project(request, project)
     tabs = _tabs(selected) if selected else ()
@@ -72,6 +73,7 @@ def _context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
     }
 
 
+@require_GET
 def dataset(request: HttpRequest, project: str, pk: str) -> HttpResponse:
     return datasets(request, project, load(request, Dataset, pk, project=project))
 
@@ -111,6 +113,7 @@ def dataset_delete(request: HttpRequest, project: str, pk: str) -> HttpResponse:
     return redirect("datasets", project)
 
 
+@require_GET
 def dataset_image(request: HttpRequest, project: str, pk: str) -> HttpResponse:
     """?path= of one image, small or (?large=1) large, with its labels drawn in (?overlay=1)."""
     shown = load(request, Dataset, pk, project=project)

@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from console.access import load, load_project
 from console.answers import refuse
@@ -40,6 +40,7 @@ TABS = (
 )
 
 
+@require_GET
 def experiments(request: HttpRequest, project: str, selected: Experiment | None = None) -> HttpResponse:
     owner = load_project(request, project)
     rows = Experiment.objects.filter(project=owner).annotate(training_count=Count("trainings"))
@@ -47,6 +48,7 @@ def experiments(request: HttpRequest, project: str, selected: Experiment | None 
     return show(request, EXPERIMENTS, rows, selected, TABS, **context)
 
 
+@require_GET
 def experiment(request: HttpRequest, project: str, pk: str) -> HttpResponse:
     return experiments(request, project, load(request, Experiment, pk, project=project))
 

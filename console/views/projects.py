@@ -6,14 +6,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _t
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from console.access import load_project
 from console.answers import refuse
 from console.forms.projects import MemberForm, ProjectForm
 from training import services
 from training.errors import Conflict
-from training.models import Role
+from training.models import Project, Role
 
 
 def project_create(request: HttpRequest) -> HttpResponse:
@@ -26,11 +26,14 @@ def project_create(request: HttpRequest) -> HttpResponse:
     return render(request, "console/form.html", context)
 
 
-def project_settings(request: HttpRequest, project: str, form: MemberForm | None = None) -> HttpResponse:
-    owner = load_project(request, project)
-    members = owner.memberships.select_related("user").order_by("user__username")
-    context = {"members": members, "form": form or MemberForm(), "roles": Role.choices}
-    return render(request, "projects/settings.html", context)
+@require_GET
+def project_settings(request: HttpRequest, project: str) -> HttpResponse:
+    return _settings(request, load_project(request, project), MemberForm())
+
+
+def _settings(request: HttpRequest, project: Project, form: MemberForm) -> HttpResponse:
+    members = project.memberships.select_related("user").order_by("user__username")
+    return render(request, "projects/settings.html", {"members": members, "form": form, "roles": Role.choices})
 
 
 @require_POST
@@ -44,7 +47,7 @@ def member_set(request: HttpRequest, project: str) -> HttpResponse:
             text = _t("%(name)s is now %(role)s in this project.")
             messages.success(request, text % {"name": user, "role": Role(role).label})
             return redirect("project_settings", project)
-    return project_settings(request, project, form)
+    return _settings(request, owner, form)
 
 
 @require_POST
