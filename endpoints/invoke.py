@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -34,7 +35,7 @@ SESSION_IDLE_SECONDS = 300  # after which the connections to an engine are close
 NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "date", "server"}
 
 
-class Call:
+class Exchange:
     """One request while it is answered, and what the statistics will say of it."""
 
     def __init__(self, scope: MutableMapping[str, Any]) -> None:
@@ -44,8 +45,7 @@ class Call:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
         self.endpoint_id, self.rest = lookup.split(raw.decode("latin-1"))
-        self.target: Target | None = None
-        self.key_prefix = self.error = ""
+        self.stage_id = self.path = self.key_prefix = self.error = ""
         self.status = self.bytes_in = self.bytes_out = 0
 
     @property
@@ -54,12 +54,12 @@ class Call:
 
     def counted(self) -> statistics.Call | None:
         """None for a call of no known stage."""
-        if self.target is None:
+        if not self.stage_id:
             return None
         return statistics.Call(
-            stage_id=self.target.stage_id,
+            stage_id=self.stage_id,
             at=timezone.now(),
-            path=self.target.path,
+            path=self.path,
             status=self.status,
             milliseconds=(time.monotonic() - self.started) * 1000,
             bytes_in=self.bytes_in,
@@ -72,9 +72,9 @@ class Call:
 class StageApplication:
     """ASGI application of everything under /stage/, and of the server's start and end."""
 
-    def __init__(self) -> None:
-        self.routes = lookup.RouteTable(routes.table_path())
-        self.recorder = statistics.Recorder()
+    def __init__(self, table: Path | None = None, recorder: statistics.Recorder | None = None) -> None:
+        self.routes = lookup.RouteTable(table or routes.table_path())
+        self.recorder = recorder or statistics.Recorder()
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._used: dict[str, float] = {}
         self._in_flight = 0
@@ -84,7 +84,7 @@ class StageApplication:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        call = Call(scope)
+        call = Exchange(scope)
         self._in_flight += 1
         try:
             await self._answer(call, receive, send)
@@ -96,32 +96,39 @@ class StageApplication:
             if counted:
                 self.recorder.add(counted)
 
-    async def _answer(self, call: Call, receive: Receive, send: Send) -> None:
+    async def _answer(self, call: Exchange, receive: Receive, send: Send) -> None:
         endpoint = self.routes.endpoint(call.endpoint_id)
-        call.target = lookup.target(endpoint, call.rest)
+        stage, below = lookup.stage_of(endpoint, call.rest)
+        call.stage_id, call.path = stage["id"], below or stage["resources"][0]["path"]
         call.key_prefix = lookup.check_key(endpoint, call.headers)
+        if not self._target(call).sockets:
+            raise _unavailable()
         if self._in_flight > MAX_IN_FLIGHT:
             raise Refused(503, "busy", "Too many calls at once. Try again shortly.", {"Retry-After": "1"})
         if call.headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Refused(415, "unsupported_encoding", "Send the body as it is, without Content-Encoding.")
-        if not call.target.sockets:
-            raise _unavailable()
         body = await read_body(call, receive)
         try:
             async with asyncio.timeout(call.seconds_left):
-                response = await self._ask(call, body)
-                await _stream(call, response, send)
-        except TimeoutError:
-            if call.status:
-                raise  # the answer has begun: all that is left is to close the connection
-            raise Refused(504, "timeout", "The model did not answer in time.", {"Retry-After": "5"}) from None
+                await _stream(call, await self._ask(call, body), send)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            if call.status:  # the answer has begun: all that is left is to close the connection
+                call.status, call.error = 502, "The engine ended in the middle of its answer."
+                raise
+            if isinstance(error, TimeoutError):
+                raise Refused(504, "timeout", "The model did not answer in time.", {"Retry-After": "5"}) from None
+            raise _unavailable() from error
 
-    async def _ask(self, call: Call, body: bytes) -> aiohttp.ClientResponse:
+    def _target(self, call: Exchange) -> Target:
+        stage, rest = lookup.stage_of(self.routes.endpoint(call.endpoint_id), call.rest)
+        return lookup.target(stage, rest)
+
+    async def _ask(self, call: Exchange, body: bytes) -> aiohttp.ClientResponse:
         """The engine's answer. An engine that goes away under a call is replaced: wait for that, and ask once more."""
         give_up = time.monotonic() + REPLACED_SECONDS
         asked = 0
         while asked < 2 and time.monotonic() < give_up:
-            target = lookup.target(self.routes.endpoint(call.endpoint_id), call.rest)
+            target = self._target(call)
             try:
                 if target.sockets:
                     return await self._post(call, target, body)
@@ -133,7 +140,7 @@ class StageApplication:
             await asyncio.sleep(0.1)
         raise _unavailable()
 
-    async def _post(self, call: Call, target: Target, body: bytes) -> aiohttp.ClientResponse:
+    async def _post(self, call: Exchange, target: Target, body: bytes) -> aiohttp.ClientResponse:
         content_type = call.headers.get(b"content-type")
         return await self._session(target.sockets[0]).request(
             call.method,
@@ -197,7 +204,7 @@ def _flush(recorder: statistics.Recorder) -> None:
         close_old_connections()
 
 
-async def read_body(call: Call, receive: Receive) -> bytes:
+async def read_body(call: Exchange, receive: Receive) -> bytes:
     """The whole body. Raises Refused: 413 when it is, or says it is, too large; 408 when it does not come in time."""
     limit = settings.STAGE_MAX_BODY
     too_large = Refused(413, "too_large", f"The body may have at most {limit // 2**20} MB.")
@@ -225,7 +232,7 @@ def _unavailable() -> Refused:
     return Refused(503, "unavailable", "The model is not ready to answer. Try again shortly.", {"Retry-After": "2"})
 
 
-async def _stream(call: Call, response: aiohttp.ClientResponse, send: Send) -> None:
+async def _stream(call: Exchange, response: aiohttp.ClientResponse, send: Send) -> None:
     async with response:
         first = await response.read() if response.status >= 400 else b""
         call.error = _message_of(first)
@@ -248,7 +255,7 @@ def _message_of(body: bytes) -> str:
         return body[:200].decode("utf-8", "replace")
 
 
-async def _refuse(call: Call, refused: Refused, send: Send) -> None:
+async def _refuse(call: Exchange, refused: Refused, send: Send) -> None:
     call.status, call.error = refused.status, refused.message
     body = json.dumps({"error": {"code": refused.code, "message": refused.message, "fields": {}}}).encode()
     call.bytes_out = len(body)

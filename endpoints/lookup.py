@@ -25,9 +25,8 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """Where a request goes: a resource's sockets (none while its engine is not ready) and the path below the stage."""
+    """Where a request goes: a resource's sockets (none while its engine is not ready) and the path that it is asked."""
 
-    stage_id: str
     path: str
     sockets: tuple[str, ...]
 
@@ -67,17 +66,21 @@ def split(raw_path: str) -> tuple[str, str]:
     return endpoint_id, (slash + rest).rstrip("/")
 
 
-def target(endpoint: Mapping[str, Any], rest: str) -> Target:
-    """The resource that `rest` names. A stage's name wins over a path of the default stage. Raises Refused (404)."""
+def stage_of(endpoint: Mapping[str, Any], rest: str) -> tuple[dict[str, Any], str]:
+    """The stage that `rest` begins with, else the default one, and what is left of `rest`. Raises Refused (404)."""
     name, slash, below = rest.removeprefix("/").partition("/")
     if name in endpoint["stages"]:
-        stage, rest = endpoint["stages"][name], (slash + below).rstrip("/")
-    else:
-        stage = endpoint["stages"].get(endpoint["default"])
-    if stage is None or not stage["resources"]:
+        return endpoint["stages"][name], (slash + below).rstrip("/")
+    stage = endpoint["stages"].get(endpoint["default"])
+    if stage is None:
         raise Refused(404, "not_found", "The endpoint has no stage at this address.")
+    return stage, rest
+
+
+def target(stage: Mapping[str, Any], rest: str) -> Target:
+    """The resource of the stage that `rest` names; the first one when it is empty. Raises Refused (404)."""
     resource = _resource(stage["resources"], rest)
-    return Target(stage["id"], rest or resource["path"], tuple(resource["sockets"]))
+    return Target(rest or resource["path"], tuple(resource["sockets"]))
 
 
 def _resource(resources: list[dict[str, Any]], rest: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -25,7 +25,6 @@ from training.processes import ProcessId, kill_session, signal_group, spawn_sess
 log = logging.getLogger(__name__)
 
 MODULE = "endpoints.engine"
-PROBE_SECONDS = 5.0  # for one answer to /-/ready, which the engine gives without its model
 LOG_BYTES = 5 * 1024 * 1024  # of one engine's log, before it is turned over
 
 
@@ -62,14 +61,17 @@ class EngineProcess:
         """Negative: killed by that signal."""
         return self.child.returncode if self.child else None
 
-    def ask(self, pool: Any, every: float) -> None:
-        """Note what the last probe found; start the next one when the last began `every` seconds ago."""
+    def ask(self, pool: Executor, every: float, within: float) -> None:
+        """Note what the last probe found; start the next one when the last began `every` seconds ago.
+
+        An answer counts when it comes `within` seconds: the engine gives it without its model.
+        """
         if self._probe and self._probe.done():
             self._note(self._probe.result())
             self._probe = None
         if self._probe is None and time.monotonic() - self._asked >= every:
             self._asked = time.monotonic()
-            self._probe = pool.submit(probe, self.socket)
+            self._probe = pool.submit(probe, self.socket, within)
 
     def _note(self, answer: dict[str, Any] | None) -> None:
         if answer is None:
@@ -127,9 +129,9 @@ def running_engines() -> Iterator[EngineProcess]:
             continue  # ended while we looked, another user's, or not an engine's command line
 
 
-def probe(path: Path) -> dict[str, Any] | None:
+def probe(path: Path, seconds: float = 5) -> dict[str, Any] | None:
     """What the engine at this socket says: its /-/info when ready, {} while it loads, None without an answer."""
-    connection = _UnixConnection(path)
+    connection = _UnixConnection(path, seconds)
     try:
         connection.request("GET", "/-/ready")
         answer = connection.getresponse()
@@ -145,8 +147,8 @@ def probe(path: Path) -> dict[str, Any] | None:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("engine", timeout=PROBE_SECONDS)
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("engine", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:

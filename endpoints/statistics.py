@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -71,30 +71,6 @@ def percentile(latencies: Mapping[str, int], share: float) -> float | None:
     return None
 
 
-class Recorder:
-    """Collects calls in memory. `flush()` writes them; what could not be written is kept for the next flush."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._calls: list[Call] = []
-
-    def add(self, call: Call) -> None:
-        with self._lock:
-            self._calls.append(call)
-
-    def flush(self) -> None:
-        with self._lock:
-            calls, self._calls = self._calls, []
-        if not calls:
-            return
-        try:
-            write(calls)
-        except Exception:
-            with self._lock:
-                self._calls = (calls + self._calls)[-100_000:]  # a database that is away must not fill the memory
-            raise
-
-
 @transaction.atomic
 def write(calls: list[Call]) -> None:
     """Add `calls` to the rows. Those of a stage that is gone by now are dropped."""
@@ -139,6 +115,31 @@ def _write_recent(stage_id: str, newest: deque[Call]) -> None:
     )
     kept = RequestRecord.objects.filter(stage_id=stage_id).order_by("-at", "-pk").values_list("pk", flat=True)[:RECENT]
     RequestRecord.objects.filter(stage_id=stage_id).exclude(pk__in=list(kept)).delete()
+
+
+class Recorder:
+    """Collects calls in memory. `flush()` writes them; what could not be written is kept for the next flush."""
+
+    def __init__(self, write: Callable[[list[Call]], None] = write) -> None:
+        self._write = write
+        self._lock = threading.Lock()
+        self._calls: list[Call] = []
+
+    def add(self, call: Call) -> None:
+        with self._lock:
+            self._calls.append(call)
+
+    def flush(self) -> None:
+        with self._lock:
+            calls, self._calls = self._calls, []
+        if not calls:
+            return
+        try:
+            self._write(calls)
+        except Exception:
+            with self._lock:
+                self._calls = (calls + self._calls)[-100_000:]  # a database that is away must not fill the memory
+            raise
 
 
 def stage_statistics(stage: Stage, hours: int = 1) -> dict[str, Any]:

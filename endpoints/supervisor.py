@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from django.conf import settings
-from django.db import Error, close_old_connections, transaction
+from django.db import Error, connection, transaction
 
 from endpoints import processes, routes
 from endpoints.models import Stage, StageResource
@@ -42,7 +42,8 @@ class Patience:
     """
 
     ready: float = 180
-    hung: float = 10
+    probe: float = 5
+    hung: float = 15
     stop: float = 10
     steady: float = 60
     deaths: int = 5
@@ -81,11 +82,11 @@ class Supervisor:
             self.adopt()
             routes.publish()
             while not stopping.is_set():
-                close_old_connections()
                 try:
                     self.step()
                 except Error:
                     log.exception("The database did not answer; the engines go on")
+                    connection.close()
                 (Path(settings.RUN_FOLDER) / "stages.heartbeat").touch()
                 stopping.wait(TICK_SECONDS)
             self.stop_all()
@@ -130,7 +131,7 @@ class Supervisor:
     def _check(self, engine: EngineProcess, row: StageResource) -> None:
         """Is it ready, still ready, or hung?"""
         was_ready = engine.ready
-        engine.ask(self._pool, every=1.0 if was_ready else 0.2)
+        engine.ask(self._pool, every=1.0 if was_ready else 0.2, within=self.patience.probe)
         if engine.ready and not was_ready:
             row.settings = engine.info
             StageResource.objects.filter(pk=row.pk).update(settings=engine.info)
@@ -172,11 +173,10 @@ class Supervisor:
         text, limit = self._diagnosis(engine)
         log.warning("Engine %s of %s ended with %s", engine.process, row.pk, engine.exit_code)
         if deaths >= limit:
-            self._fail(row, text, code=engine.exit_code, deaths=deaths)
+            self._fail(row, text, deaths=deaths, code="?" if engine.exit_code is None else engine.exit_code)
         else:
-            params = {"model": row.model.name, "code": engine.exit_code}
-            lost = gettext_noop("The engine of %(model)s stopped answering or ended (code %(code)s) and is replaced.")
-            self._unready(row, Message(lost, params))
+            lost = gettext_noop("The engine of %(model)s ended or stopped answering, and is replaced.")
+            self._unready(row, Message(lost, {"model": row.model.name}))
 
     def _diagnosis(self, engine: EngineProcess) -> tuple[str, int]:
         """-> (what to say when this happened once too often, how often is too often)."""

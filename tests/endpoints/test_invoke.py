@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +16,32 @@ import pytest
 from endpoints import services
 from endpoints.invoke import StageApplication
 from endpoints.models import EndpointKey, RequestRecord, StageMinute
+from endpoints.statistics import Recorder
 from tests.endpoints.colours import LABELS, request
 from tests.endpoints.web import Request, resource, serving, table, toy_engine
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Web:
     """A served StageApplication whose route table the test writes."""
 
-    def __init__(self, home: Path, url: str) -> None:
-        self.home, self.url = home, url
+    def __init__(self, url: str, table: Path) -> None:
+        self.url, self.table = url, table
         self.client = httpx.Client(base_url=url, timeout=30)
 
     def publish(self, value: dict[str, Any]) -> None:
-        path = self.home / "run" / "routes.json"
-        new = path.with_suffix(".test")
+        new = self.table.with_suffix(".test")
         new.write_text(json.dumps(value))
-        new.replace(path)
+        new.replace(self.table)
 
     def post(self, path: str, **options: Any) -> httpx.Response:
         return self.client.post(path, **({"json": request()} | options))
 
 
-@pytest.fixture
-def web(home):
-    with serving(StageApplication()) as url:
-        yield Web(home, url)
+@pytest.fixture(scope="module")
+def web(tmp_path_factory) -> Iterator[Web]:
+    table = tmp_path_factory.mktemp("run") / "routes.json"
+    with serving(StageApplication(table, Recorder(write=lambda calls: None))) as url:
+        yield Web(url, table)
 
 
 def echo(request: Request) -> None:
@@ -50,9 +50,9 @@ def echo(request: Request) -> None:
 
 
 @pytest.fixture
-def engine(home):
+def engine(tmp_path):
     """Says what it was asked, on a socket."""
-    with toy_engine(home / "run" / "e.sock", echo) as path:
+    with toy_engine(tmp_path / "e.sock", echo) as path:
         yield path
 
 
@@ -86,9 +86,9 @@ def test_every_path_below_a_stage_reaches_its_engine(web, engine, path, asked):
     }  # fmt: skip
 
 
-def test_each_resource_of_a_stage_has_its_own_engine(web, home, engine):
+def test_each_resource_of_a_stage_has_its_own_engine(web, tmp_path, engine):
     shades = "색조 모델"
-    with toy_engine(home / "run" / "2.sock", lambda r: r.reply({"second": r.path})) as second:
+    with toy_engine(tmp_path / "2.sock", lambda r: r.reply({"second": r.path})) as second:
         web.publish(table({"default": [resource(engine), resource(second, "/shades/fine", shades)]}))
         assert web.post("/stage/e1/shades/fine").json() == {"second": "/shades/fine"}
         assert "second" not in web.post("/stage/e1").json()
@@ -98,12 +98,12 @@ def test_each_resource_of_a_stage_has_its_own_engine(web, home, engine):
         assert status == 404
 
 
-def test_engines_own_errors_come_through_with_their_headers(web, home):
+def test_engines_own_errors_come_through_with_their_headers(web, tmp_path):
     def refuse(request: Request) -> None:
         message = {"error": {"code": "method_not_allowed", "message": "Only POST.", "fields": {}}}
         request.reply(message, 405, Allow="POST")
 
-    with toy_engine(home / "run" / "e.sock", refuse) as path:
+    with toy_engine(tmp_path / "e.sock", refuse) as path:
         web.publish(table({"default": [resource(path)]}))
         answer = web.client.get("/stage/e1/inference")
         assert error(answer) == (405, "method_not_allowed")
@@ -137,6 +137,7 @@ def test_key_is_asked_for_and_checked(web, engine):
     web.publish(table({"default": [resource(engine)]}, keys=keys))
     answer = web.post("/stage/e1")
     assert error(answer) == (401, "key_missing")
+    assert error(web.post("/stage/e1/whatever")) == (401, "key_missing")  # nor does it tell which paths there are
     assert answer.headers["www-authenticate"] == "Bearer"
     for wrong in ("abcdefgh.other", "zzzzzzzz.0123456789", "열쇠", "abcdefgh", "x" * 5000):
         assert error(web.post("/stage/e1", headers={"X-API-Key": wrong.encode()})) == (403, "key_refused")
@@ -157,20 +158,20 @@ def test_body_over_ten_megabytes_is_refused_and_the_limit_itself_is_not(web, eng
     assert error(compressed) == (415, "unsupported_encoding")
 
 
-def test_engine_that_went_away_under_a_call_is_asked_once_more(web, home):
+def test_engine_that_went_away_under_a_call_is_asked_once_more(web, tmp_path):
     calls: list[str] = []
 
     def first_call_fails(request: Request) -> None:
         calls.append(request.path)
         request.hang_up() if len(calls) == 1 else request.reply({"call": len(calls)})
 
-    with toy_engine(home / "run" / "e.sock", first_call_fails) as path:
+    with toy_engine(tmp_path / "e.sock", first_call_fails) as path:
         web.publish(table({"default": [resource(path)]}))
         assert web.post("/stage/e1").json() == {"call": 2}
 
 
-def test_call_waits_for_an_engine_that_is_being_replaced(web, home):
-    path = home / "run" / "e.sock"
+def test_call_waits_for_an_engine_that_is_being_replaced(web, tmp_path):
+    path = tmp_path / "e.sock"
     web.publish(table({"default": [resource(str(path))]}))  # nobody listens yet
     answers: list[httpx.Response] = []
     caller = threading.Thread(target=lambda: answers.append(web.post("/stage/e1")))
@@ -181,14 +182,14 @@ def test_call_waits_for_an_engine_that_is_being_replaced(web, home):
     assert answers[0].status_code == 200
 
 
-def test_engine_that_dies_of_every_call_is_not_asked_for_ever(web, home):
+def test_engine_that_dies_of_every_call_is_not_asked_for_ever(web, tmp_path):
     calls: list[str] = []
 
     def die(request: Request) -> None:
         calls.append(request.path)
         request.hang_up()
 
-    with toy_engine(home / "run" / "e.sock", die) as path:
+    with toy_engine(tmp_path / "e.sock", die) as path:
         web.publish(table({"default": [resource(path)]}))
         answer = web.post("/stage/e1")
     assert error(answer) == (503, "unavailable")
@@ -196,9 +197,23 @@ def test_engine_that_dies_of_every_call_is_not_asked_for_ever(web, home):
     assert len(calls) == 2
 
 
-def test_answer_that_takes_too_long_is_given_up(web, home, settings):
+def test_answer_that_breaks_off_is_not_passed_on_as_whole(web, tmp_path):
+    def break_off(request: Request) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "100")
+        request.end_headers()
+        request.wfile.write(b"[1, 2")
+        request.hang_up()
+
+    with toy_engine(tmp_path / "e.sock", break_off) as path:
+        web.publish(table({"default": [resource(path)]}))
+        with pytest.raises(httpx.RemoteProtocolError):
+            web.post("/stage/e1")
+
+
+def test_answer_that_takes_too_long_is_given_up(web, tmp_path, settings):
     settings.STAGE_TIMEOUT_SECONDS = 2
-    with toy_engine(home / "run" / "e.sock", lambda r: (time.sleep(4), r.hang_up())) as path:
+    with toy_engine(tmp_path / "e.sock", lambda r: (time.sleep(4), r.hang_up())) as path:
         web.publish(table({"default": [resource(path)]}))
         began = time.monotonic()
         assert error(web.post("/stage/e1")) == (504, "timeout")
@@ -218,11 +233,11 @@ def test_body_that_dribbles_is_given_up(web, engine, settings):
     assert error(answer) == (408, "slow_body")
 
 
-def test_default_url_moves_without_a_failed_request(web, home):
+def test_default_url_moves_without_a_failed_request(web, tmp_path):
     """Callers keep calling while the default stage is changed a hundred times."""
     with (
-        toy_engine(home / "run" / "a.sock", lambda r: r.reply({"stage": "a"})) as a,
-        toy_engine(home / "run" / "b.sock", lambda r: r.reply({"stage": "b"})) as b,
+        toy_engine(tmp_path / "a.sock", lambda r: r.reply({"stage": "a"})) as a,
+        toy_engine(tmp_path / "b.sock", lambda r: r.reply({"stage": "b"})) as b,
     ):
         stages = {"a": [resource(a)], "b": [resource(b)]}
         web.publish(table(stages, default="a"))
@@ -247,6 +262,7 @@ def test_default_url_moves_without_a_failed_request(web, home):
     assert set(answers) == {"a", "b"}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_journey_from_endpoint_to_answer(home, project, people, model, supervisor):
     """With the real services, engine and web application: create, call by key, count, revoke."""
     endpoint, key = services.endpoint_create(project=project, user=people.owner, name="Colours", model=model)
@@ -278,7 +294,7 @@ def test_journey_from_endpoint_to_answer(home, project, people, model, superviso
 def test_table_is_read_again_only_when_it_changed(web, engine):
     web.publish(table({"default": [resource(engine)]}))
     assert web.post("/stage/e1").status_code == 200
-    path = web.home / "run" / "routes.json"
+    path = web.table
     stamp = path.stat().st_mtime_ns
     changed = path.read_text().replace('"e1"', '"e2"')
     path.write_text(changed)  # the same file, size and time: as far as anybody can tell, it is the same table

@@ -10,7 +10,7 @@ import pytest
 
 from endpoints import processes, routes, services
 from endpoints.models import Endpoint, Stage, StageResource
-from endpoints.supervisor import AlreadyRunning, only_one
+from endpoints.supervisor import AlreadyRunning, Patience, only_one
 from tests.endpoints.colours import colour_model
 from tests.endpoints.conftest import QUICK, Stepping
 
@@ -71,7 +71,7 @@ def test_killed_engine_is_replaced_within_seconds(supervisor, stage):
 
 
 def test_hung_engine_is_killed_and_replaced(supervisor, stage):
-    supervisor.patience = QUICK.__class__(hung=1, stop=2)
+    supervisor.patience = Patience(probe=0.5, hung=1)
     supervisor.until(lambda: is_active(stage))
     old = only_engine(supervisor).process
     os.kill(old.pid, signal.SIGSTOP)  # alive, connects, and never answers
@@ -80,7 +80,7 @@ def test_hung_engine_is_killed_and_replaced(supervisor, stage):
 
 
 def test_engine_that_keeps_dying_fails_the_stage(supervisor, stage):
-    supervisor.patience = QUICK.__class__(deaths=2)
+    supervisor.patience = Patience(deaths=2)
     for _ in range(2):
         supervisor.until(lambda: is_active(stage))
         os.kill(only_engine(supervisor).process.pid, signal.SIGKILL)

@@ -5,9 +5,10 @@ import threading
 from types import FrameType
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from endpoints.supervisor import AlreadyRunning, Supervisor
+from endpoints.supervisor import AlreadyRunning, Patience, Supervisor
 
 
 class Command(BaseCommand):
@@ -22,6 +23,6 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         try:
-            Supervisor().run(stopping)
+            Supervisor(Patience(ready=settings.ENGINE_READY_SECONDS)).run(stopping)
         except AlreadyRunning as error:
             raise CommandError(str(error)) from error
