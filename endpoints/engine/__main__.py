@@ -22,6 +22,8 @@ from endpoints.engine.server import App
 
 log = logging.getLogger("endpoints.engine")
 
+BACKLOG = 2048
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m endpoints.engine", description=__doc__.splitlines()[0])
@@ -35,14 +37,20 @@ def arguments() -> argparse.Namespace:
 
 
 def listen(path: Path) -> socket.socket:
-    """A listening socket that only this user can connect to. What a dead engine left at `path` is removed."""
-    path.unlink(missing_ok=True)
+    """A listening socket that only this user can connect to.
+
+    It gets its name last, so that whoever finds `path` can connect; what a dead engine left there is replaced.
+    """
+    unnamed = path.with_name(f"{path.name}.new")
+    unnamed.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     old = os.umask(0o177)
     try:
-        listener.bind(str(path))
+        listener.bind(str(unnamed))
     finally:
         os.umask(old)
+    listener.listen(BACKLOG)
+    unnamed.replace(path)
     return listener
 
 

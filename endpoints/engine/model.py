@@ -33,7 +33,8 @@ MAX_REQUEST_BYTES = 256 * 2**20  # of all decoded inputs of one request
 class ServedModel:
     """`manifest` is the folder's model.json; `tensors` the network's inputs and outputs (export_report.json)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, max_request_bytes: int = MAX_REQUEST_BYTES) -> None:
+        self._max_request_bytes = max_request_bytes
         self.manifest: dict[str, Any] = orjson.loads((folder / "model.json").read_bytes())
         report = orjson.loads((folder / "export_report.json").read_bytes())
         self.tensors: dict[str, Any] = {"inputs": report["inputs"], "outputs": report["outputs"]}
@@ -54,7 +55,7 @@ class ServedModel:
             image = _open(_bytes(instance, index), f"instances[{index}].data")
             array = self.predict.preprocess(image, self.manifest["preprocessing"])
             total += array.nbytes
-            if total > MAX_REQUEST_BYTES:
+            if total > self._max_request_bytes:
                 problem = f"This model takes at most {index} of these images in one request."
                 raise TooManyInstances(f"instances[{index}]", problem)
             arrays.append(array)

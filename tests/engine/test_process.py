@@ -1,0 +1,113 @@
+"""A live engine process with a real, tiny model: what it loads, when it is ready, how it ends."""
+
+import base64
+import io
+import json
+import re
+import shutil
+import signal
+import stat
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.exported import UnixConnection, engine, exported
+
+
+def instance(size=(64, 64)):
+    file = io.BytesIO()
+    Image.new("RGB", size, (220, 60, 60)).save(file, "PNG")
+    return {"data": base64.b64encode(file.getvalue()).decode()}
+
+
+def test_engine_loads_neither_django_nor_torch(tmp_path):
+    with engine(exported("image_classification"), tmp_path, python=("-X", "importtime")) as running:
+        running.wait_ready()
+        assert running.call("POST", "/inference", {"instances": [instance()]})[0] == 200
+        libraries = Path(f"/proc/{running.process.pid}/maps").read_text()
+        modules = set(re.findall(r"\| +([\w.]+)$", running.stderr.read_text(), re.MULTILINE))
+    assert "onnxruntime" in modules
+    assert "libtorch" not in libraries
+    assert not {name for name in modules if name.split(".")[0] in {"torch", "django", "transformers", "onnx"}}
+
+
+def test_ready_only_after_the_model_has_answered_and_says_what_it_runs_on(tmp_path):
+    with engine(exported("image_classification"), tmp_path) as running:
+        while not running.path.exists():
+            time.sleep(0.01)
+        seen = []
+        while not seen or seen[-1] != 200:
+            seen.append(running.call("GET", "/-/ready")[0])
+        info = running.call("GET", "/-/info")[1]
+        metadata = running.call("GET", "/v2/models/shapes")[1]
+    assert set(seen) <= {503, 200}
+    assert info.pop("load_seconds") > 0
+    assert info == {"runtime": "onnxruntime", "device": "cpu", "threads": 1, "pid": running.process.pid}
+    assert metadata["inputs"] == [{"name": "pixel_values", "datatype": "FP32", "shape": [-1, 3, 28, 28]}]
+    assert metadata["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 2]}]
+
+
+def test_model_name_may_have_spaces_and_korean_letters(tmp_path):
+    with engine(exported("image_classification"), tmp_path, name="도로 표지") as running:
+        running.wait_ready()
+        path = "/v1/models/%EB%8F%84%EB%A1%9C%20%ED%91%9C%EC%A7%80"
+        assert running.call("GET", path) == (200, {"name": "도로 표지", "ready": True})
+        status, body = running.call("POST", f"{path}:predict", {"instances": [instance()]})
+    assert status == 200
+    assert {answer["label"] for answer in body["predictions"][0]} == {"circle", "square"}
+
+
+def test_only_its_own_user_can_reach_the_socket(tmp_path):
+    with engine(exported("image_classification"), tmp_path) as running:
+        running.wait_ready()
+        assert stat.S_IMODE(running.path.stat().st_mode) == 0o600
+
+
+def test_socket_of_a_killed_engine_is_no_obstacle(tmp_path):
+    for _ in range(2):
+        with engine(exported("image_classification"), tmp_path) as running:
+            running.wait_ready()  # ends with SIGKILL: its socket stays
+
+
+def test_sigterm_answers_the_request_in_flight_and_exits_with_0(tmp_path):
+    answers = []
+    with engine(exported("image_classification"), tmp_path) as running:
+        running.wait_ready()
+        body = {"instances": [instance((1500, 1500))] * 40}  # a second of decoding
+
+        def ask():
+            answers.append(running.call("POST", "/inference", body))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(0.4)
+        assert not answers
+        running.process.send_signal(signal.SIGTERM)
+        asking.join(30)
+        assert running.process.wait(30) == 0
+    assert [(status, len(body)) for status, body in answers] == [(200, 40)]
+
+
+def test_connection_is_kept_for_the_next_request(tmp_path):
+    with engine(exported("image_classification"), tmp_path) as running:
+        running.wait_ready()
+        connection = UnixConnection(running.path)
+        for _ in range(3):
+            connection.request("POST", "/inference", json.dumps({"instances": [instance()]}))
+            assert connection.getresponse().read().startswith(b'[{"score":')
+            socket = connection.sock
+        assert connection.sock is socket is not None
+        connection.close()
+
+
+@pytest.mark.parametrize("damage", ["model.onnx", "model.json"])
+def test_model_that_cannot_be_loaded_ends_the_engine_with_the_reason(tmp_path, damage):
+    broken = tmp_path / "model"
+    shutil.copytree(exported("image_classification"), broken)
+    (broken / damage).write_bytes(b"{")
+    with engine(broken, tmp_path) as running:
+        assert running.process.wait(30) == 1
+        assert re.match(r"\w+: .+", running.stderr.read_text().splitlines()[-1])

@@ -1,0 +1,300 @@
+"""HTTP behaviour of the engine: what is refused, with which status, naming what. The network is a toy."""
+
+import asyncio
+import base64
+import io
+import json
+import threading
+import time
+import zlib
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from endpoints.engine.model import ServedModel
+from endpoints.engine.plane import DataPlane
+from endpoints.engine.protocols import routes
+from endpoints.engine.server import MAX_BODY, App
+
+MANIFEST = {
+    "algorithm": "object_detection",
+    "labels": [{"id": 1, "name": "balloon"}],
+    "preprocessing": {"shortest": 32, "longest": 64, "mean": [0.5] * 3, "std": [0.5] * 3},
+    "threshold": 0.5,
+}
+
+
+INPUT_BYTES = 3 * 32 * 64 * 4  # of GOOD, once it is resized
+
+
+class Toy:
+    """A detector that finds one box in every image, and only while `gate` is open."""
+
+    batch_pixels = 64 * 64 * 4
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = threading.Event()
+        self.images = 0
+
+    def run(self, inputs):
+        self.begun.set()
+        assert self.gate.wait(10)
+        count = len(inputs["pixel_values"])
+        self.images += count
+        boxes = np.full((count, 1, 4), 0.5, dtype=np.float32)
+        return {"logits": np.tile(np.float32([[3.0, 0.0]]), (count, 1, 1)), "pred_boxes": boxes}
+
+
+class Client:
+    """Speaks ASGI to an app whose model is loaded."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def request(self, method, path, chunks=(b"",), headers=None, disconnect=False):
+        messages = [
+            {"type": "http.request", "body": chunk, "more_body": disconnect or i < len(chunks) - 1}
+            for i, chunk in enumerate(chunks)
+        ] + [{"type": "http.disconnect"}]
+        sent = []
+
+        async def receive():
+            return messages.pop(0)
+
+        async def send(message):
+            sent.append(message)
+
+        given = {"content-type": "application/json"} if headers is None else headers
+        raw = [(k.encode(), v.encode()) for k, v in given.items()]
+        await self.app({"type": "http", "method": method, "path": path, "headers": raw}, receive, send)
+        if not sent:
+            return None
+        answer = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
+        return sent[0]["status"], json.loads(sent[1]["body"]), answer
+
+    async def post(self, body, path="/inference"):
+        return await self.request("POST", path, [body if isinstance(body, bytes) else json.dumps(body).encode()])
+
+
+@pytest.fixture
+def toy():
+    return Toy()
+
+
+@pytest.fixture
+def model(tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps(MANIFEST))
+    (tmp_path / "export_report.json").write_text('{"inputs": [], "outputs": []}')
+    return ServedModel(tmp_path, max_request_bytes=INPUT_BYTES * 5)
+
+
+@pytest.fixture
+def ask(model, toy):
+    """ask(scenario) runs `await scenario(client)` against an app that is ready, and stops it."""
+
+    def run(scenario, **limits):
+        async def session():
+            plane = DataPlane(model, toy, threads=2)
+            app = App(routes("shapes", "/inference", "1"), lambda: plane, pytest.fail, **limits)
+            inbox, ready = asyncio.Queue(), asyncio.Event()
+            await inbox.put({"type": "lifespan.startup"})
+
+            async def started(message):
+                ready.set()
+
+            life = asyncio.create_task(app({"type": "lifespan"}, inbox.get, started))
+            await ready.wait()
+            client = Client(app)
+            while (await client.request("GET", "/-/ready"))[0] != 200:
+                await asyncio.sleep(0.01)
+            try:
+                return await scenario(client)
+            finally:
+                toy.gate.set()
+                await inbox.put({"type": "lifespan.shutdown"})
+                await life
+
+        return asyncio.run(session())
+
+    return run
+
+
+def png(size=(40, 20), mode="RGB"):
+    file = io.BytesIO()
+    Image.new(mode, size).save(file, "PNG")
+    return file.getvalue()
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+GOOD = {"data": b64(png())}
+BOX = {"balloon": {"xmin": 10, "ymin": 5, "xmax": 30, "ymax": 15}}
+
+
+def bomb():
+    """A PNG of a few hundred bytes that says it is 20,000 x 20,000."""
+    head = b"IHDR" + (20_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for chunk in (head, b"IDAT" + zlib.compress(bytes(1000)), b"IEND"):
+        parts += [(len(chunk) - 4).to_bytes(4, "big"), chunk, zlib.crc32(chunk).to_bytes(4, "big")]
+    return b"".join(parts)
+
+
+REFUSED = [
+    (b"{", 400, "not_json", None),
+    (b"\xff\xfe", 400, "not_json", None),
+    ([GOOD], 400, "invalid_instances", "instances"),
+    ({}, 400, "invalid_instances", "instances"),
+    ({"instances": []}, 400, "invalid_instances", "instances"),
+    ({"instances": GOOD}, 400, "invalid_instances", "instances"),
+    ({"instances": [GOOD, GOOD, {"image": "x"}]}, 400, "invalid_instances", "instances[2]"),
+    ({"instances": [GOOD["data"]]}, 400, "invalid_instances", "instances[0]"),
+    ({"instances": [GOOD, {"data": 7}]}, 400, "not_base64", "instances[1].data"),
+    ({"instances": [{"data": "image_to_bytes_array"}]}, 400, "not_base64", "instances[0].data"),
+    ({"instances": [{"data": "Zm9v"}]}, 400, "not_an_image", "instances[0].data"),
+    ({"instances": [{"data": ""}]}, 400, "not_an_image", "instances[0].data"),
+    ({"instances": [GOOD, {"data": b64(png()[:60])}]}, 400, "not_an_image", "instances[1].data"),
+    ({"instances": [{"data": b64(bomb())}]}, 413, "image_too_large", "instances[0].data"),
+    ({"instances": [GOOD], "parameters": {"top_k": 3}}, 422, "unknown_parameter", "parameters.top_k"),
+    ({"instances": [GOOD], "parameters": {"threshold": "high"}}, 422, "invalid_parameter", "parameters.threshold"),
+    ({"instances": [GOOD], "parameters": [1]}, 422, "invalid_parameter", "parameters"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "code", "field"), REFUSED)
+def test_bad_input_is_refused_by_name(ask, body, status, code, field):
+    got, answer, _ = ask(lambda client: client.post(body))
+    assert (got, answer["error"]["code"]) == (status, code)
+    assert list(answer["error"]["fields"]) == ([field] if field else [])
+    assert (field or "JSON") in answer["error"]["message"]
+
+
+def test_bad_request_does_not_disturb_its_neighbours(ask):
+    async def scenario(client):
+        bad = {"instances": [{"data": b64(b"no image")}]}
+        return await asyncio.gather(*(client.post(body) for body in ({"instances": [GOOD]}, bad) * 5))
+
+    answers = ask(scenario)
+    assert [status for status, _, _ in answers] == [200, 400] * 5
+    assert all(body == {"predictions": [[BOX]]} for status, body, _ in answers if status == 200)
+
+
+@pytest.mark.parametrize("path", ["/inference", "", "/", "/v1/models/shapes/predict", "/v1/models/shapes:predict"])
+def test_every_path_of_the_guide_and_of_v1_answers_alike(ask, path):
+    status, body, _ = ask(lambda client: client.post({"instances": [GOOD, GOOD]}, path))
+    assert (status, body) == (200, {"predictions": [[BOX], [BOX]]})
+
+
+def test_parameters_reach_the_answer(ask):
+    body = {"instances": [GOOD], "parameters": {"scores": True, "threshold": 0.9}}
+    _, answer, _ = ask(lambda client: client.post(body))
+    assert answer["predictions"][0][0]["balloon"]["score"] == pytest.approx(0.9525741)
+
+
+def test_base64_broken_into_lines_is_read(ask):
+    lines = base64.encodebytes(png()).decode()
+    assert ask(lambda client: client.post({"instances": [{"data": lines}]}))[0] == 200
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "I;16"])
+def test_images_of_every_mode_are_answered(ask, mode):
+    assert ask(lambda client: client.post({"instances": [{"data": b64(png(mode=mode))}]}))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/v1/models/other/predict", "/v2/models/other", "/inference/x"])
+def test_unknown_path(ask, path):
+    assert ask(lambda client: client.post({"instances": [GOOD]}, path))[0] == 404
+
+
+def test_wrong_method_says_which_is_allowed(ask):
+    status, body, headers = ask(lambda client: client.request("GET", "/inference"))
+    assert (status, body["error"]["code"], headers["allow"]) == (405, "method_not_allowed", "POST")
+    assert ask(lambda client: client.request("POST", "/v1/models"))[2]["allow"] == "GET"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "image/png"])
+def test_other_content_types_are_refused(ask, content_type):
+    scenario = partial(Client.request, method="POST", path="/inference", headers={"content-type": content_type})
+    assert ask(scenario)[0] == 415
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-type": "application/json; charset=utf-8"}])
+def test_json_is_taken_with_a_charset_or_without_a_content_type(ask, headers):
+    body = json.dumps({"instances": [GOOD]}).encode()
+    assert ask(lambda client: client.request("POST", "/inference", [body], headers))[0] == 200
+
+
+def test_large_body_is_refused_by_its_announced_and_by_its_real_size(ask):
+    announced = {"content-type": "application/json", "content-length": str(MAX_BODY + 1)}
+    assert ask(lambda client: client.request("POST", "/inference", [b"{"], announced))[0] == 413
+    chunks = [bytes(1024 * 1024)] * 11
+    assert ask(lambda client: client.request("POST", "/inference", chunks))[0] == 413
+
+
+def test_client_that_hangs_up_while_sending_gets_no_answer(ask):
+    assert ask(lambda client: client.request("POST", "/inference", [b'{"inst'], disconnect=True)) is None
+
+
+def test_too_many_requests_at_once_are_told_to_come_back(ask, toy):
+    async def scenario(client):
+        toy.gate.clear()
+        held = [asyncio.create_task(client.post({"instances": [GOOD]})) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        refused = await client.post({"instances": [GOOD]})
+        toy.gate.set()
+        return refused, [status for status, _, _ in await asyncio.gather(*held)]
+
+    (status, body, headers), held = ask(scenario, max_requests=2)
+    assert (status, body["error"]["code"], headers["retry-after"]) == (429, "too_busy", "1")
+    assert held == [200, 200]
+
+
+def test_request_past_its_deadline_leaves_the_queue(ask, toy):
+    async def scenario(client):
+        toy.gate.clear()
+        running = asyncio.create_task(client.post({"instances": [GOOD]}))
+        await asyncio.to_thread(toy.begun.wait, 5)
+        late = await asyncio.gather(running, *(client.post({"instances": [GOOD]}) for _ in range(2)))
+        toy.gate.set()
+        return late, await client.post({"instances": [GOOD]})
+
+    late, fresh = ask(scenario, deadline_seconds=0.3)
+    assert {(status, body["error"]["code"]) for status, body, _ in late} == {(503, "deadline_passed")}
+    assert all(headers["retry-after"] == "1" for _, _, headers in late)
+    assert fresh[0] == 200
+    assert toy.images == 2  # the one that was running and the fresh one
+
+
+def test_images_that_together_need_too_much_memory_are_refused(ask):
+    status, body, _ = ask(lambda client: client.post({"instances": [GOOD] * 6}))
+    error = body["error"]
+    assert (status, error["code"], list(error["fields"])) == (413, "too_many_instances", ["instances[5]"])
+
+
+def test_metadata_and_health_routes(ask):
+    async def scenario(client):
+        paths = ("/v1/models", "/v1/models/shapes", "/v2/health/live", "/v2/health/ready", "/v2/models/shapes/ready")
+        return [await client.request("GET", path) for path in paths]
+
+    named = {"name": "shapes", "ready": True}
+    expected = [{"models": ["shapes"]}, named, {"live": True}, {"ready": True}, named]
+    assert [(status, body) for status, body, _ in ask(scenario)] == [(200, body) for body in expected]
+
+
+def test_until_the_model_is_loaded_the_engine_lives_but_is_not_ready():
+    async def scenario():
+        app = App(routes("shapes", "/inference", "1"), lambda: time.sleep(60), pytest.fail)
+        client = Client(app)
+        paths = ("/-/ready", "/v1/models/shapes", "/v2/health/ready", "/v2/health/live", "/v2")
+        answers = [await client.request("GET", path) for path in paths]
+        return [*answers, await client.post({"instances": [GOOD]})]
+
+    answers = asyncio.run(scenario())
+    assert [status for status, _, _ in answers] == [503, 503, 503, 200, 200, 503]
+    assert answers[0][2]["retry-after"] == "1"
