@@ -30,9 +30,9 @@ def abandoned() -> list[Training]:
 
 
 def candidates() -> Iterator[Training]:
-    """What a free slot may run, in order. Lazily, so that each is looked at when its turn comes."""
+    """What a free slot may run, in order. What waits is read only when nothing is abandoned."""
     yield from abandoned()
-    yield from waiting().iterator()
+    yield from waiting()
 
 
 def enqueue(training_id: str) -> None:
