@@ -193,7 +193,12 @@ Q_CLUSTER = {
 }
 
 # What brings the database and the world in line, each minute: functions without arguments, by dotted name.
-RECONCILERS = ["training.reconcile.run", "training.dataset_files.reconcile", "endpoints.reconcile.run"]
+RECONCILERS = [
+    "training.reconcile.run",
+    "training.dataset_files.reconcile",
+    "models_registry.reconcile.reconcile",
+    "endpoints.reconcile.run",
+]
 
 # --- Limits ---------------------------------------------------------------------------------
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=20 * 1024**3)
@@ -220,6 +225,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"not_readyz": {"()": "console.health.NotReadyz"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["not_readyz"]}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
 }

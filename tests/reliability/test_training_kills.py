@@ -11,6 +11,13 @@ import pytest
 from tests.reliability.worker import Console
 from training.processes import session_members
 
+STOP = """
+from django.contrib.auth.models import User
+from training import services
+from training.models import Training
+services.training_stop(training=Training.objects.get(pk="{training}"), user=User.objects.get())
+"""
+
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
@@ -84,10 +91,7 @@ def test_a_killed_runner_is_followed_by_another_that_reattaches(console):
     assert console.trainer(training) == trainer
     assert console.status(waiting) == "CREATE_REQUESTED"  # one slot: the abandoned one came first
 
-    console.shell(
-        "from django.contrib.auth.models import User; from training import services; from training.models import Training;"
-        f"services.training_stop(training=Training.objects.get(pk='{training}'), user=User.objects.get())"
-    )
+    console.shell(STOP.format(training=training))
     console.wait(training, "STOPPED")
     assert session_members(trainer) == []
     console.wait(waiting, "RUNNING", step=1)

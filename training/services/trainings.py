@@ -4,6 +4,7 @@ import shutil
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from training import lease, lifecycle, queue, tensorboard
 from training.algorithms.base import Message, gettext_noop
@@ -52,6 +53,8 @@ def training_create(
     raise_if(errors)
     try:
         with transaction.atomic():
+            if not Dataset.objects.select_for_update().filter(pk=fields["dataset"].pk, status="READY").exists():
+                raise_if({"dataset": [_("The dataset has just been deleted.")]})
             training = Training.objects.create(project=project, created_by=user, **fields)
             lifecycle.record(training, training.status, actor=user)
             queue.enqueue_on_commit(training)
@@ -80,7 +83,7 @@ def training_resume(*, training: Training, user: Any) -> None:
     if training.status not in Training.RESUMABLE:
         text = gettext_noop("Only a stopped or failed training can be resumed: this one is %(status)s.")
         raise Conflict(Message(text, {"status": training.status}))
-    if training.dataset is None:
+    if training.dataset is None or training.dataset.status != "READY":
         raise Conflict(Message(gettext_noop("Its dataset has been deleted, so it cannot be resumed.")))
     reason = Message(gettext_noop("Resumed by %(user)s."), {"user": user.get_username()})
     with transaction.atomic():
