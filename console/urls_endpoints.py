@@ -1,3 +1,26 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from console.views import endpoints, stages
+
+ENDPOINT = "projects/<str:project>/endpoints/<str:pk>/"
+STAGES = "projects/<str:project>/endpoints/<str:endpoint>/stages/"
+STAGE = f"{STAGES}<str:pk>/"
+
+urlpatterns = [
+    path("projects/<str:project>/endpoints/", endpoints.endpoints, name="endpoints"),
+    path("projects/<str:project>/endpoints/new/", endpoints.endpoint_create, name="endpoint_create"),
+    path(ENDPOINT, endpoints.endpoint, name="endpoint"),
+    path(f"{ENDPOINT}delete/", endpoints.endpoint_delete, name="endpoint_delete"),
+    path(f"{ENDPOINT}default/<str:stage>/", endpoints.endpoint_default, name="endpoint_default"),
+    path(f"{ENDPOINT}keys/", endpoints.key_create, name="key_create"),
+    path(f"{ENDPOINT}keys/<str:prefix>/revoke/", endpoints.key_revoke, name="key_revoke"),
+    path(f"{STAGES}new/", stages.stage_create, name="stage_create"),
+    path(STAGE, stages.stage, name="stage"),
+    path(f"{STAGE}delete/", stages.stage_delete, name="stage_delete"),
+    path(f"{STAGE}redeploy/", stages.stage_redeploy, name="stage_redeploy"),
+    path(f"{STAGE}resources/", stages.resource_add, name="resource_add"),
+    path(f"{STAGE}try/", stages.stage_try, name="stage_try"),
+    path(f"{STAGE}input.json", stages.stage_input, name="stage_input"),
+    path(f"{STAGE}sample/", stages.stage_sample, name="stage_sample"),
+    path(f"{STAGE}statistics/", stages.stage_statistics, name="stage_statistics"),
+]

@@ -1,3 +1,11 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from console.views import models
+
+urlpatterns = [
+    path("projects/<str:project>/models/", models.models, name="models"),
+    path("projects/<str:project>/models/new/", models.model_create, name="model_create"),
+    path("projects/<str:project>/models/<str:pk>/", models.model, name="model"),
+    path("projects/<str:project>/models/<str:pk>/download/", models.model_download, name="model_download"),
+    path("projects/<str:project>/models/<str:pk>/delete/", models.model_delete, name="model_delete"),
+]

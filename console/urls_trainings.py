@@ -13,5 +13,7 @@ urlpatterns = [
     path("projects/<str:project>/trainings/<str:pk>/log/", trainings.training_log, name="training_log"),
     path("projects/<str:project>/trainings/<str:pk>/metrics/", trainings.training_metrics, name="training_metrics"),
     path("projects/<str:project>/trainings/<str:pk>/tensorboard/", tensorboard.proxy, name="tensorboard"),
-    path("projects/<str:project>/trainings/<str:pk>/tensorboard/<path:path>", tensorboard.proxy, name="tensorboard_path"),
+    path(
+        "projects/<str:project>/trainings/<str:pk>/tensorboard/<path:path>", tensorboard.proxy, name="tensorboard_path"
+    ),
 ]

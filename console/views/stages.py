@@ -1,0 +1,223 @@
+"""A stage: its page, trying it with an image, its statistics, and what can be done to it."""
+
+import base64
+import json
+import mimetypes
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.files.uploadedfile import UploadedFile
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET, require_POST
+
+from console import samples
+from console.access import load
+from console.addresses import absolute
+from console.answers import refuse
+from console.downloads import Download
+from console.forms.endpoints import ResourceForm, StageForm
+from endpoints import services
+from endpoints.models import Endpoint, Stage, StageResource
+from endpoints.trial import resource_try
+from training.errors import ServiceError
+from training.models import Role
+
+HOURS = {1: _("1 hour"), 24: _("24 hours"), 168: _("7 days")}
+LARGEST_IMAGE = settings.STAGE_MAX_BODY * 3 // 4 - 1024  # bytes: base64 makes 4 of 3, and there is JSON around them
+UNFINISHED = (Stage.Status.CREATE_REQUESTED, Stage.Status.DEPLOY_IN_PROGRESS, Stage.Status.DELETE_IN_PROGRESS)
+
+
+@require_GET
+def stage(request: HttpRequest, project: str, endpoint: str, pk: str) -> HttpResponse:
+    """The page. What moves asks for itself: the status until it is another one, and the figures."""
+    chosen = _stage(request, project, pk)
+    if request.htmx.target == "figures":  # type: ignore[attr-defined]
+        return render(request, "endpoints/_figures.html", _figures(request, chosen))
+    if request.htmx.target == "status":  # type: ignore[attr-defined]
+        response = render(request, "endpoints/_status.html", {"stage": chosen})
+        if request.GET.get("seen") != chosen.status:
+            response.headers["HX-Refresh"] = "true"
+        return response
+    return render(request, "endpoints/stage.html", _context(request, chosen) | _figures(request, chosen))
+
+
+def _stage(request: HttpRequest, project: str, pk: str, role: str = Role.VIEWER) -> Stage:
+    return load(request, Stage, pk, role, project)
+
+
+def _context(request: HttpRequest, chosen: Stage) -> dict[str, Any]:
+    resources = list(chosen.resources.select_related("model__training__dataset"))
+    return {
+        "stage": chosen,
+        "endpoint": chosen.endpoint,
+        "resources": resources,
+        "samples": [(resource, samples.paths(resource.model.training.dataset)) for resource in resources],
+        "url": absolute(request, chosen.path),
+        "endpoint_url": absolute(request, chosen.endpoint.path),
+        "unfinished": chosen.status in UNFINISHED,
+        "largest_image": LARGEST_IMAGE,
+        "resource_form": ResourceForm(project=chosen.endpoint.project),
+        "threshold": 0.5,
+    }
+
+
+def _figures(request: HttpRequest, chosen: Stage) -> dict[str, Any]:
+    hours = _hours(request)
+    return {"stage": chosen, "figures": services.stage_statistics(chosen, hours), "hours": hours, "spans": HOURS}
+
+
+def _hours(request: HttpRequest) -> int:
+    asked = request.GET.get("hours", "")
+    return int(asked) if asked.isdecimal() and int(asked) in HOURS else 1
+
+
+@require_GET
+def stage_statistics(request: HttpRequest, project: str, endpoint: str, pk: str) -> JsonResponse:
+    """Requests and times over time, as static/js/charts.js wants them."""
+    chosen = _stage(request, project, pk)
+    minutes = services.stage_statistics(chosen, _hours(request))["minutes"]
+    kinds = (
+        ("server_errors", _("server error"), "bad"),
+        ("client_errors", _("request error"), "warning"),
+        ("succeeded", _("success"), "good"),
+    )
+    times = (("p50", "p50", ""), ("p95", "p95", ""), ("p99", "p99", ""))
+    charts = [
+        {"title": gettext("Requests a minute"), "stacked": True, "series": _series(minutes, kinds)},
+        {"title": gettext("Time to answer, in ms"), "series": _series(minutes, times)},
+    ]
+    return JsonResponse({"x": "time", "unfinished": True, "charts": charts if minutes else []})
+
+
+def _series(minutes: list[dict[str, Any]], names: Iterable[tuple[str, Any, str]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "label": str(label),
+            "tone": tone,
+            "points": [[int(row["minute"].timestamp()), row[name]] for row in minutes],
+        }
+        for name, label, tone in names
+    ]
+
+
+@require_POST
+def stage_try(request: HttpRequest, project: str, endpoint: str, pk: str) -> HttpResponse:
+    """What the stage URL answers for the posted image. No key: a member of the project may try it, a viewer too."""
+    chosen = _stage(request, project, pk)
+    resource = _resource(request, chosen)
+    image = request.FILES.get("image")
+    problem = _problem(image)
+    if problem or image is None:
+        return JsonResponse({"error": {"code": "invalid", "message": problem, "fields": {}}}, status=400)
+    body = json.dumps(_input(image) | _parameters(request, resource)).encode()
+    status, answer = resource_try(resource=resource, body=body)
+    return HttpResponse(answer, status=status, content_type="application/json")
+
+
+@require_POST
+def stage_input(request: HttpRequest, project: str, endpoint: str, pk: str) -> HttpResponse:
+    """The guide's input.json for the posted image."""
+    chosen = _stage(request, project, pk)
+    image = request.FILES.get("image")
+    problem = _problem(image)
+    if problem or image is None:
+        messages.error(request, problem)
+        return redirect("stage", project, endpoint, chosen.pk)
+    body = json.dumps(_input(image), indent=4, sort_keys=True)
+    headers = {"Content-Disposition": 'attachment; filename="input.json"'}
+    return HttpResponse(body, content_type="application/json", headers=headers)
+
+
+def _problem(image: UploadedFile | None) -> str:
+    if image is None:
+        return gettext("Choose an image.")
+    if (image.size or 0) > LARGEST_IMAGE:
+        return gettext("The image is too large: a request may have at most 10 MB.")
+    return ""
+
+
+def _input(image: UploadedFile) -> dict[str, Any]:
+    return {"instances": [{"data": base64.b64encode(image.read()).decode()}]}
+
+
+def _parameters(request: HttpRequest, resource: StageResource) -> dict[str, Any]:
+    """For a detection: the threshold that was set on the page, and scores to write beside the boxes."""
+    if resource.model.algorithm != "object_detection":
+        return {}
+    try:
+        return {"parameters": {"threshold": float(request.POST.get("threshold", "")), "scores": True}}
+    except ValueError:
+        return {"parameters": {"scores": True}}
+
+
+def _resource(request: HttpRequest, chosen: Stage) -> StageResource:
+    wanted = request.POST.get("resource") or request.GET.get("resource")
+    resources = chosen.resources.select_related("model__training__dataset")
+    found = resources.filter(pk=wanted).first() if wanted else resources.first()
+    if found is None:
+        raise Http404
+    return found
+
+
+@require_GET
+def stage_sample(request: HttpRequest, project: str, endpoint: str, pk: str) -> Download:
+    """One of the images on the page, as it was uploaded: what the model has not been trained on."""
+    resource = _resource(request, _stage(request, project, pk))
+    path = samples.file(resource.model.training.dataset, request.GET.get("path", ""))
+    if path is None:
+        raise Http404
+    return Download(path.open("rb"), content_type=mimetypes.guess_type(path.name)[0] or "application/octet-stream")
+
+
+def stage_create(request: HttpRequest, project: str, endpoint: str) -> HttpResponse:
+    owner = load(request, Endpoint, endpoint, Role.EDITOR, project)
+    form = StageForm(request.POST or None, project=owner.project)
+    if request.method == "POST" and form.is_valid():
+        values = form.cleaned_data | {"resource_path": form.cleaned_data["resource_path"] or "/inference"}
+        made = form.call(services.stage_create, endpoint=owner, user=request.user, **values)
+        if made:
+            return redirect("stage", project, endpoint, made.pk)
+    back = reverse("endpoint", args=[project, endpoint])
+    return render(request, "endpoints/stage_create.html", {"form": form, "heading": _("Add stage"), "back": back})
+
+
+@require_POST
+def resource_add(request: HttpRequest, project: str, endpoint: str, pk: str) -> HttpResponse:
+    """A second model on the stage."""
+    chosen = _stage(request, project, pk, Role.EDITOR)
+    form = ResourceForm(request.POST, project=chosen.endpoint.project)
+    if form.is_valid():
+        added = form.call(services.resource_add, stage=chosen, user=request.user, **form.cleaned_data)
+        if added:
+            return redirect("stage", project, endpoint, pk)
+    context = _context(request, chosen) | _figures(request, chosen) | {"resource_form": form}
+    return render(request, "endpoints/stage.html", context)
+
+
+@require_POST
+def stage_redeploy(request: HttpRequest, project: str, endpoint: str, pk: str) -> HttpResponse:
+    chosen = _stage(request, project, pk, Role.EDITOR)
+    try:
+        services.stage_redeploy(stage=chosen, user=request.user)
+    except ServiceError as error:
+        refuse(request, error)
+    return redirect("stage", project, endpoint, pk)
+
+
+@require_POST
+def stage_delete(request: HttpRequest, project: str, endpoint: str, pk: str) -> HttpResponse:
+    doomed = _stage(request, project, pk, Role.EDITOR)
+    try:
+        services.stage_delete(stage=doomed, user=request.user)
+    except ServiceError as error:
+        refuse(request, error)
+        return redirect("stage", project, endpoint, pk)
+    messages.success(request, gettext("%(name)s is being deleted.") % {"name": doomed.name})
+    return redirect("endpoint", project, endpoint)
