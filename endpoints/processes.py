@@ -131,7 +131,7 @@ def running_engines() -> Iterator[EngineProcess]:
 
 def probe(path: Path, seconds: float = 5) -> dict[str, Any] | None:
     """What the engine at this socket says: its /-/info when ready, {} while it loads, None without an answer."""
-    connection = _UnixConnection(path, seconds)
+    connection = UnixConnection(path, seconds)
     try:
         connection.request("GET", "/-/ready")
         answer = connection.getresponse()
@@ -146,7 +146,9 @@ def probe(path: Path, seconds: float = 5) -> dict[str, Any] | None:
         connection.close()
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP to an engine's socket, without asyncio. Each operation may take `seconds`."""
+
     def __init__(self, path: Path, seconds: float) -> None:
         super().__init__("engine", timeout=seconds)
         self._path = path

@@ -105,6 +105,13 @@ def test_model_that_cannot_be_loaded_fails_the_stage_with_the_engines_words(supe
     assert engine_pids() == set()
 
 
+def test_model_that_is_not_ready_in_time_fails_the_stage_and_leaves_no_process(supervisor, stage):
+    supervisor.patience = Patience(ready=0.1, stop=5)
+    supervisor.until(lambda: fresh(stage).status == "DEPLOY_FAILED", seconds=10)
+    assert fresh(stage).status_reason["params"]["seconds"] == "0.1"
+    supervisor.until(lambda: not engine_pids(), seconds=10)
+
+
 def test_missing_files_fail_the_stage_and_redeploying_mends_it(supervisor, stage, people, model):
     kept = model.folder.with_suffix(".kept")
     model.folder.rename(kept)
