@@ -120,7 +120,7 @@ def test_ignored_pixels_count_nowhere():
 def scene():
     """20 images with up to 3 boxes and slightly displaced detections of them, among wrong ones."""
     images, found = [], []
-    for number in range(20):
+    for _ in range(20):
         count = int(RNG.integers(0, 4))
         boxes = np.concatenate([RNG.integers(0, 100, (count, 2)), RNG.integers(10, 120, (count, 2))], axis=1)
         labels = RNG.integers(0, 3, count)

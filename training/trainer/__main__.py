@@ -17,14 +17,13 @@ OUTCOMES = {COMPLETE: "complete", FAILED: "failed", STOPPED: "stopped"}
 def main(run: Path) -> int:
     """Train; whatever happens ends as an exit code, and a failure as an event with its reason."""
     (run / "outcome.json").unlink(missing_ok=True)  # an earlier attempt's
-    events = Events(run)
-    code = _train(run, events)
+    code = _train(run)
     write_json(run / "outcome.json", {"outcome": OUTCOMES[code], "exit_code": code})
     return code
 
 
-def _train(run: Path, events: Events) -> int:
-    stop = StopSignal()
+def _train(run: Path) -> int:
+    stop, events = StopSignal(), Events(run)
     try:
         stop.install()
         from training.trainer import loop  # torch takes seconds: a stop that comes meanwhile is heard
@@ -38,6 +37,8 @@ def _train(run: Path, events: Events) -> int:
         traceback.print_exc()
         events.failure(*explain(error))
         return FAILED
+    finally:
+        stop.interruptible = False  # what follows only writes down how it ended
     return COMPLETE
 
 

@@ -74,6 +74,7 @@ class JobTrainer(Trainer):
         super().__init__(**kwargs, callbacks=[report])
         self.data: Any = self.train_dataset
         self.network: Any = self.model
+        self.validation: Any = self.eval_dataset
         self.remove_callback(PrinterCallback)  # Report prints
         self.add_callback(FollowJob(self, stop))  # after the Trainer's own: it has the last word
         self.model_accepts_loss_kwargs = False  # the algorithm's loss averages over its own batch
@@ -120,9 +121,11 @@ class JobTrainer(Trainer):
         return {name: value for name, value in figures.items() if math.isfinite(value)}
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """On the validation split; the Trainer calls this at the end of every epoch."""
+        """On the validation split, if there is one; the Trainer calls this at the end of every epoch."""
+        if not len(self.validation):
+            return {}
         self.events.phase("evaluating")
-        metrics = {f"eval_{name}": value for name, value in self.measure(self.eval_dataset).items()}
+        metrics = {f"eval_{name}": value for name, value in self.measure(self.validation).items()}
         self.log({**metrics, EVALUATED: 1.0})
         if self.is_in_train:
             self.events.phase("training")

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from transformers import TrainingArguments, set_seed
+from transformers.utils import logging as transformers_logging
 
 from training import algorithms
 from training.algorithms.base import Message, gettext_noop
@@ -27,13 +28,14 @@ WARM_UP = 0.03  # of all steps the learning rate rises: AdamW's first steps are 
 def run(config: Config, events: Events, stop: StopSignal) -> None:
     """Train, and leave model/ and a `result` event. Raises Failure, Stopped, or whatever went wrong."""
     events.phase("preparing")
+    transformers_logging.disable_progress_bar()  # the log is a file, not a terminal
     set_seed(config.seed)
     train = algorithms.part(config.spec.key, "train")
     predict = algorithms.part(config.spec.key, "predict")
     labels = read_labels(config.dataset)
     preprocessing = predict.preprocessing(config.hyperparameters, read_facts(config.dataset))
 
-    data = read_splits(config, train, preprocessing, labels)
+    data = read_splits(config, train, preprocessing, labels, events)
     checkpoint, weights = starting_point(config, train, events)
     model = train.build(config.architecture, labels, weights)
     used = choices(config, model, data["train"], train, weights)
@@ -72,7 +74,7 @@ def run(config: Config, events: Events, stop: StopSignal) -> None:
     trainer.report.board.close()
 
 
-def read_splits(config: Config, train: ModuleType, preprocessing: Any, labels: Any) -> dict[str, Any]:
+def read_splits(config: Config, train: ModuleType, preprocessing: Any, labels: Any, events: Events) -> dict[str, Any]:
     """The three splits' data; without a validation split the test split serves as one. Only `train` is augmented."""
     data = {
         split: train.Data(config.dataset, split, preprocessing, labels, config.seed if split == "train" else None)
@@ -82,6 +84,9 @@ def read_splits(config: Config, train: ModuleType, preprocessing: Any, labels: A
         raise Failure("no_images", Message(gettext_noop("The dataset has no training images.")))
     if not len(data["validation"]):
         data["validation"] = data["test"]
+    if not len(data["validation"]):
+        text = gettext_noop("There are no validation and no test images: the training has no figures but its loss.")
+        events.warning("no_validation", Message(text))
     return data
 
 
@@ -156,7 +161,7 @@ def fit(trainer: JobTrainer, checkpoint: Path | None, stop: StopSignal) -> None:
 def final_metrics(trainer: JobTrainer) -> dict[str, float]:
     """The validation figures of the final weights, names without `eval_` (but for the loss)."""
     if not trainer.is_evaluated():
-        trainer.evaluate()
+        trainer.evaluate()  # no epoch was trained, or a stop came between the last step and its evaluation
     figures = {name: value for name, value in trainer.last_evaluation().items() if name.startswith("eval_")}
     return {name if name == "eval_loss" else name.removeprefix("eval_"): value for name, value in figures.items()}
 

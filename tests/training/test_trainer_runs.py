@@ -1,0 +1,286 @@
+"""What a training does with its settings, its data and its failures: tiny runs in this process."""
+
+import json
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from tests.runs import ARCHITECTURES, events_of, make_dataset, make_run, tiny_model
+from training import algorithms
+from training.algorithms.images import open_rgb
+from training.trainer import checkpoints
+from training.trainer.__main__ import main
+from training.trainer.evaluation import batches, evaluate
+from training.trainer.records import read_labels
+from training.trainer.stop import StopSignal
+from training.trainer.weights import Weights
+
+ALGORITHMS = list(algorithms.PACKAGES)
+
+
+@pytest.fixture(autouse=True)
+def _this_process():
+    """One thread, and this process's own SIGTERM handler afterwards."""
+    torch.set_num_threads(1)
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    return tiny_model("image_classification", tmp_path_factory.mktemp("models"))
+
+
+def failure(run):
+    assert json.loads((run / "outcome.json").read_text()) == {"outcome": "failed", "exit_code": 1}
+    assert not (run / "model").exists()
+    event = events_of(run, "failure")[-1]
+    return event["code"], event["text"] % event["params"]
+
+
+def test_no_epochs_train_nothing_but_evaluate_and_save(tmp_path):
+    key = "object_detection"
+    data = make_dataset(key, tmp_path)
+    run = make_run(key, tmp_path / "run", data, hyperparameters={"num_train_epochs": 0.0})
+    assert main(run) == 0
+    assert events_of(run, "checkpoint") == []
+    assert events_of(run, "result")[-1]["metrics"]["eval_loss"] > 0
+    train = algorithms.part(key, "train")
+    torch.manual_seed(42)
+    saved = train.build({}, read_labels(data), Weights("model", run / "model"))
+    assert saved.config.num_labels == 2
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(0.5, 2), (1.25, 5), (2.0, 8)])
+def test_fractions_of_an_epoch_work(tmp_path, epochs, steps):
+    key = "object_detection"
+    data = make_dataset(key, tmp_path, {"train": 8, "validation": 2})
+    run = make_run(
+        key, tmp_path / "run", data, hyperparameters={"num_train_epochs": epochs, "per_device_train_batch_size": 2}
+    )
+    assert main(run) == 0
+    last = events_of(run, "progress")[-1]
+    assert (last["step"], last["total_steps"], last["epoch"]) == (steps, steps, epochs)
+    evaluated = [e["step"] for e in events_of(run, "metric") if "eval_loss" in e["values"]]
+    assert evaluated == ([4, steps] if epochs > 1 else [steps])
+    assert events_of(run, "result")[-1]["test_metrics"] is None
+
+
+def test_resuming_a_training_that_had_done_its_last_step_only_finishes_it(tmp_path):
+    """The machine went down between the last step and the saved model."""
+    data = make_dataset("object_detection", tmp_path)
+    half = {"num_train_epochs": 0.5, "per_device_train_batch_size": 2}
+    run = make_run("object_detection", tmp_path / "run", data, hyperparameters=half)
+    assert main(run) == 0
+    first = events_of(run, "result")[-1]
+    shutil.rmtree(run / "model")
+    make_run("object_detection", run, data, hyperparameters=half, resume=True)
+    assert main(run) == 0
+    assert events_of(run, "result")[-1]["metrics"] == first["metrics"]
+    assert len(events_of(run, "checkpoint")) == 1
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+    data = make_dataset("image_classification", tmp_path)
+    steps = {"num_train_epochs": 6, "per_device_train_batch_size": 8, "save_steps": 2, "logging_steps": 1}
+    run = make_run("image_classification", tmp_path / "run", data, hyperparameters=steps)
+    assert main(run) == 0
+    folder = run / "checkpoints"
+    assert [p.name for p in checkpoints.all_checkpoints(folder)] == ["checkpoint-2", "checkpoint-4", "checkpoint-6"]
+    weights = folder / "checkpoint-6" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)  # of the right size, and yet not what was written
+    (folder / "checkpoint-4" / "optimizer.pt").unlink()
+    assert checkpoints.newest_complete(folder) == folder / "checkpoint-2"
+    count = len(events_of(run))
+    make_run("image_classification", run, data, hyperparameters=steps, resume=True)
+    assert main(run) == 0
+    later = [e for e in events_of(run)[count:] if e["type"] == "metric" and "loss" in e["values"]]
+    assert min(e["step"] for e in later) == 3
+    assert checkpoints.is_complete(folder / "checkpoint-6")
+
+
+def test_the_automatic_batch_size_is_chosen_and_recorded(tmp_path):
+    data = make_dataset("semantic_segmentation", tmp_path, {"train": 3, "validation": 1})
+    run = make_run("semantic_segmentation", tmp_path / "run", data, hyperparameters={"per_device_train_batch_size": 0})
+    assert main(run) == 0
+    chosen = events_of(run, "setting")[-1]["values"]["per_device_train_batch_size"]
+    model = json.loads((run / "model" / "model.json").read_text())
+    assert 1 <= chosen <= 3
+    assert model["settings"]["per_device_train_batch_size"] == chosen
+    assert model["hyperparameters"]["per_device_train_batch_size"] == 0
+
+
+def test_a_last_batch_of_one_tiny_image_does_not_stop_classification(tmp_path):
+    """Batch norm over one 1 x 1 feature map cannot be computed: such a rest is left out of its epoch."""
+    data = make_dataset("image_classification", tmp_path, {"train": 9, "validation": 2})
+    run = make_run(
+        "image_classification",
+        tmp_path / "run",
+        data,
+        hyperparameters={"per_device_train_batch_size": 4, "input_size": 4},
+    )
+    assert main(run) == 0
+    assert events_of(run, "progress")[-1]["step"] == 2
+
+
+def test_detection_without_validation_uses_the_test_split(tmp_path):
+    data = make_dataset("object_detection", tmp_path, {"train": 4, "test": 3})
+    run = make_run("object_detection", tmp_path / "run", data)
+    assert main(run) == 0
+    result = events_of(run, "result")[-1]
+    assert result["metrics"].pop("eval_loss") == result["test_metrics"].pop("test_loss")
+    assert result["metrics"] == result["test_metrics"]
+
+
+def test_detection_with_only_a_train_split_trains_without_figures(tmp_path):
+    data = make_dataset("object_detection", tmp_path, {"train": 4})
+    run = make_run("object_detection", tmp_path / "run", data)
+    assert main(run) == 0
+    result = events_of(run, "result")[-1]
+    assert (result["metrics"], result["test_metrics"]) == ({}, None)
+    assert [e["code"] for e in events_of(run, "warning")] == ["no_validation"]
+
+
+def test_images_without_any_box_and_crowds_can_be_trained_on(tmp_path):
+    data = make_dataset("object_detection", tmp_path)
+    for split in ("train", "validation"):
+        path = data / "index" / f"{split}.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows[: len(rows) // 2]:
+            row.update(boxes=[], labels=[], area=[], iscrowd=[])
+        rows[-1]["iscrowd"] = [1]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = make_run("object_detection", tmp_path / "run", data, hyperparameters={"per_device_train_batch_size": 2})
+    assert main(run) == 0
+
+
+def test_a_mask_that_is_all_ignored_does_not_break_the_loss(tmp_path):
+    data = make_dataset("semantic_segmentation", tmp_path, {"train": 2, "validation": 2})
+    mask = open_rgb(data / "train/annotations/0000.png").convert("L")
+    mask.paste(255, (0, 0, *mask.size))
+    mask.save(data / "train/annotations/0000.png")
+    run = make_run(
+        "semantic_segmentation",
+        tmp_path / "run",
+        data,
+        hyperparameters={"per_device_train_batch_size": 1, "logging_steps": 1},
+    )
+    assert main(run) == 0
+    assert 0.0 in [e["values"].get("loss") for e in events_of(run, "metric")]
+
+
+def test_a_loss_that_explodes_is_a_failure_in_plain_words(tmp_path):
+    data = make_dataset("image_classification", tmp_path)
+    steps = {"learning_rate": 1e38, "num_train_epochs": 20, "per_device_train_batch_size": 2}
+    run = make_run("image_classification", tmp_path / "run", data, hyperparameters=steps)
+    assert main(run) == 1
+    code, text = failure(run)
+    assert code == "loss_not_finite"
+    assert "learning_rate" in text
+
+
+def test_a_hyperparameter_out_of_range_is_refused_by_name(tmp_path):
+    data = make_dataset("image_classification", tmp_path)
+    run = make_run("image_classification", tmp_path / "run", data, hyperparameters={"input_size": 3})
+    assert main(run) == 1
+    assert failure(run) == ("bad_config", "input_size is 3, outside its range [4 ~ ∞).")
+
+
+def test_an_unreadable_image_fails_with_its_name_in_the_reason(tmp_path):
+    data = make_dataset("image_classification", tmp_path)
+    (data / "train/images/0003.png").write_bytes(b"no image")
+    run = make_run("image_classification", tmp_path / "run", data)
+    assert main(run) == 1
+    code, text = failure(run)
+    assert code == "crash"
+    assert "0003.png" in text
+
+
+def test_a_gpu_that_is_not_there_is_said_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    data = make_dataset("image_classification", tmp_path)
+    run = make_run("image_classification", tmp_path / "run", data, device="cuda")
+    assert main(run) == 1
+    assert failure(run)[0] == "no_cuda"
+
+
+@pytest.mark.parametrize("key", ALGORITHMS)
+def test_figures_do_not_depend_on_the_evaluation_batch_size(tmp_path, key):
+    data_folder = make_dataset(key, tmp_path, {"train": 1, "validation": 5})
+    train, predict = algorithms.part(key, "train"), algorithms.part(key, "predict")
+    labels = read_labels(data_folder)
+    preprocessing = predict.preprocessing({"input_size": 28}, {"median_size": [64, 64]})
+    model = train.build(ARCHITECTURES[key], labels, Weights("scratch"))
+    data = train.Data(data_folder, "validation", preprocessing, labels)
+    one, three = (
+        evaluate(
+            model,
+            data,
+            train=train,
+            evaluator=train.Evaluator(labels, preprocessing),
+            batch_size=size,
+            workers=0,
+            stop=StopSignal(),
+        )
+        for size in (1, 3)
+    )
+    assert one == pytest.approx(three, rel=1e-4)
+
+
+def test_only_images_of_one_shape_share_an_evaluation_batch():
+    class Data(list):
+        def shape(self, index):
+            return self[index]
+
+    data = Data([(2, 2), (2, 3), (2, 2), (2, 2), (2, 3)])
+    assert batches(data, 2) == [[0, 2], [3], [1, 4]]
+
+
+def test_the_stage_would_reach_exactly_the_accuracy_that_the_training_reports(model_folder):
+    key = "image_classification"
+    train, predict = algorithms.part(key, "train"), algorithms.part(key, "predict")
+    description = json.loads((model_folder / "model.json").read_text())
+    model = train.build({}, description["labels"], Weights("model", model_folder)).eval()
+    run = model_folder.parent
+    dataset = run.parent / "data"
+    rows = [json.loads(line) for line in (dataset / "index/test.jsonl").read_text().splitlines()]
+    right = 0
+    for row in rows:
+        array = predict.preprocess(open_rgb(dataset / row["image"]), description["preprocessing"])
+        with torch.inference_mode():
+            logits = model(torch.from_numpy(predict.batch([array])["pixel_values"])).logits.numpy()
+        best = predict.postprocess({"logits": logits}, [(1, 1)], description, {})[0][0]["label"]
+        right += best == description["labels"][row["label"]]["name"]
+    assert right / len(rows) == description["test_metrics"]["accuracy"]
+
+
+def test_a_model_of_the_project_gives_its_weights_and_a_new_label_set_a_new_head(tmp_path, model_folder):
+    key = "image_classification"
+    data = make_dataset(key, tmp_path)
+    labels = [*read_labels(data), {"id": 2, "name": "triangle"}]
+    (data / "labels.json").write_text(json.dumps(labels))
+    nothing = {"learning_rate": 0.0, "num_train_epochs": 1}
+    run = make_run(
+        key,
+        tmp_path / "run",
+        data,
+        hyperparameters=nothing,
+        initial_weights="0a1b",
+        weights_folder=str(model_folder),
+        architecture={},
+    )
+    assert main(run) == 0
+    assert events_of(run, "setting")[0]["values"]["initial_weights"] == "model"
+    train = algorithms.part(key, "train")
+    old = train.build({}, labels[:2], Weights("model", model_folder)).state_dict()
+    new = train.build({}, labels, Weights("model", run / "model")).state_dict()
+    name = "resnet.encoder.stages.1.layers.0.layer.0.convolution.weight"
+    assert torch.equal(old[name], new[name])
+    assert new["classifier.1.weight"].shape[0] == 3
+    assert np.isfinite(new["classifier.1.weight"].numpy()).all()
