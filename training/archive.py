@@ -91,7 +91,7 @@ def _table_is_bounded(path: Path, limits: Limits, report: Report) -> bool:
     """Count the table's entries in constant memory: zipfile would first build an object for each of them."""
     try:
         count = _count_entries(path, limits.entries)
-    except (struct.error, OSError, ValueError):
+    except (struct.error, ValueError):
         text = _("This is not a zip, or it is cut off or damaged. Make it again and upload it again.")
         report.error("not_a_zip", text)
         return False
@@ -116,12 +116,12 @@ def _count_entries(path: Path, limit: int) -> int:
         table_bytes, end = struct.unpack_from("<L", tail, at + 12)[0], tail_start + at
         if at >= 20 and tail[at - 20 : at - 16] == b"PK\x06\x07":
             end -= 20 + 56
-            file.seek(end)
+            file.seek(max(0, end))
             signature, table_bytes = struct.unpack("<4s36xQ8x", file.read(56))
             if signature != b"PK\x06\x06":
                 raise ValueError("zip64 end record is not where it must be")
-        if at < 0:
-            raise ValueError("no end record")
+        if at < 0 or table_bytes > end:
+            raise ValueError("no end record, or one that does not fit")
         file.seek(end - table_bytes)
         count, position = 0, 0
         while position < table_bytes and count <= limit:
@@ -207,6 +207,8 @@ def _check_sizes(entries: list[Entry], folder: Path, limits: Limits, report: Rep
         info = entry.info
         if info.flag_bits & 0x2041:
             report.error("encrypted", _("The file is encrypted. Zip it without a password."), entry.name)
+        elif info.header_offset < 0:
+            report.error("entry_damaged", _("The zip's table of contents is damaged. Make the zip again."), entry.name)
         elif info.compress_type not in METHODS:
             text = _("The file is compressed in a way that is not supported. Zip it with ordinary “deflate”.")
             report.error("compression_method", text, entry.name)

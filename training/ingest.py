@@ -24,6 +24,7 @@ from training.report import Report
 
 log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 1.0
+KNOWN = ("train", "validation", "test", "resources")  # the folders at the top of a dataset
 
 
 class Abandoned(Exception):
@@ -59,6 +60,7 @@ def _ingest(dataset: Dataset) -> None:
     if layout is None:
         _finish(dataset, DatasetStatus.INVALID, reason=report.summary(), report=report.as_json())
         return
+    _leave_out_the_rest(work, report)
     layout.write(work, dataset.algorithm)
     os.sync()  # one for all files: an fsync a file would cost more than the rest of the ingest
     work.rename(dataset.data_folder)
@@ -75,7 +77,6 @@ def _ingest(dataset: Dataset) -> None:
 
 def _validate(dataset: Dataset, work: Path, report: Report) -> Layout | None:
     """Unpack into `work` and check. -> None when `report` has errors."""
-    spec = algorithms.get(dataset.algorithm)
     progress = Progress(dataset)
     limits = archive.Limits(settings.ZIP_MAX_ENTRIES, settings.ZIP_MAX_BYTES, settings.ZIP_MAX_RATIO)
     archive.extract(
@@ -83,7 +84,7 @@ def _validate(dataset: Dataset, work: Path, report: Report) -> Layout | None:
         work,
         limits,
         report,
-        known={*spec.splits, "resources"},
+        known=KNOWN,
         progress=lambda done, total: progress("unpacking", done, total),
     )
     if report.errors:
@@ -91,6 +92,18 @@ def _validate(dataset: Dataset, work: Path, report: Report) -> Layout | None:
     scan = Scan(settings.IMAGE_MAX_PIXELS, progress)
     layout: Layout | None = algorithms.part(dataset.algorithm, "dataset").check(work, report, scan)
     return layout
+
+
+def _leave_out_the_rest(work: Path, report: Report) -> None:
+    """Remove what lies beside the folders of the layout; it could even stand where our own files belong."""
+    for path in sorted(work.iterdir()):
+        if path.name in KNOWN:
+            continue
+        report.fact("left_out", _("This is not part of the layout and is left out."), path.name)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _finish(dataset: Dataset, status: str, *, reason: Message | None = None, **fields: object) -> None:

@@ -146,3 +146,14 @@ def test_a_crash_is_told_apart_from_a_bad_zip(upload, monkeypatch, caplog, error
     assert words in dataset.status_reason["text"]
     assert dataset.report == []
     assert "Traceback" in caplog.text
+
+
+def test_what_lies_beside_the_layout_is_left_out_even_under_the_names_of_our_own_files(upload):
+    beside = {"README.txt": b"hello", "labels.json": b"[]", "index/train.jsonl": b"", "more/a.png": b"x"}
+    dataset = ingested(upload(classification_files() | beside))
+    assert dataset.status == "READY"
+    facts = {problem["file"] for problem in dataset.report if problem["code"] == "left_out"}
+    assert facts == {"README.txt", "labels.json", "index", "more"}
+    names = {"train", "validation", "index", "labels.json", "dataset.json"}
+    assert {path.name for path in dataset.data_folder.iterdir()} == names
+    assert json.loads((dataset.data_folder / "labels.json").read_text()) == dataset.labels

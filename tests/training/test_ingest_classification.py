@@ -163,6 +163,12 @@ def test_images_of_every_mode_are_accepted(tmp_path, mode):
     assert open_rgb(result.root / f"train/cat/odd.{suffix}").mode == "RGB"
 
 
+def test_an_image_that_cannot_become_rgb_is_refused_instead_of_failing_the_training(tmp_path):
+    lab = encoded(Image.new("LAB", (32, 32)), "TIFF")
+    result = check(tmp_path, classification_files() | {"train/cat/lab.tif": lab})
+    assert result.found() == [("image_mode", "train/cat/lab.tif")]
+
+
 def test_16_bit_greyscale_keeps_its_brightness():
     """40,000 of 65,535 is 156 of 255: Pillow's own conversion would make it white."""
     raw = encoded(Image.new("I;16", (4, 4), 40_000))

@@ -7,8 +7,9 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,21 @@ from training.algorithms.images import FORMATS
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"}
 # What Pillow's decoders raise for damaged files, beyond OSError.
-DAMAGED = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, struct.error, zlib.error)
+DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+# The modes that Pillow converts to RGB, or `to_rgb` does. LAB and HSV, for two, are not among them.
+CONVERTIBLE = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "I", "F"}
+CONVERTIBLE |= {"I;16", "I;16L", "I;16B", "I;16N"}
 SWAPPED = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
 LARGE = 20_000_000  # pixels: of these, one at a time is in memory
 TINY = 8  # pixels: a side below this is worth a warning
@@ -59,17 +74,23 @@ class Scan:
         def work(chunk: Sequence[Item]) -> list[Result]:
             return [function(item) for item in chunk]
 
+        chunks = (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
         waiting: deque[tuple[Sequence[Item], Future[list[Result]]]] = deque()
         done = 0
         with ThreadPoolExecutor(self.threads) as pool:
-            for start in range(0, len(items) + CHUNK * self.threads * 2, CHUNK):
-                if chunk := items[start : start + CHUNK]:
+            while True:
+                for chunk in islice(chunks, self.threads * 2 - len(waiting)):
                     waiting.append((chunk, pool.submit(work, chunk)))
-                if waiting and (len(waiting) > self.threads * 2 or not chunk):
-                    chunk, future = waiting.popleft()
-                    yield from zip(chunk, future.result(), strict=True)
-                    done += len(chunk)
-                    self.progress(phase, done, len(items))
+                if not waiting:
+                    return
+                chunk, future = waiting.popleft()
+                yield from zip(chunk, future.result(), strict=True)
+                done += len(chunk)
+                self.progress(phase, done, len(items))
+
+    def room(self, size: tuple[int, int]) -> AbstractContextManager[object]:
+        """Hold this while an image of `size` is in memory: large ones wait for each other."""
+        return self._large if size[0] * size[1] > LARGE else nullcontext()
 
     def image(self, path: Path) -> tuple[int, int]:
         """Decode the whole image. -> (width, height) after EXIF rotation. Raises BadImage."""
@@ -85,8 +106,11 @@ class Scan:
                     size = size_text((width, height))
                     raise BadImage("image_too_large", text, size=size, limit=self.max_pixels)
                 if decode:
-                    with self._large if width * height > LARGE else nullcontext():
+                    with self.room(image.size):
                         image.load()
+                if image.mode not in CONVERTIBLE:
+                    text = _("The image's colours are stored as %(mode)s, which is not supported. Save it as RGB.")
+                    raise BadImage("image_mode", text, mode=image.mode)
                 turned = image.getexif().get(0x0112) in SWAPPED
         except Image.DecompressionBombError as error:  # Pillow's own limit, in case ours is set higher
             text = _("The image has more pixels than an image can safely have. Make it smaller.")

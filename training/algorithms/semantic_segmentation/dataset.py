@@ -147,20 +147,20 @@ def _pair(root: Path, image: str, mask: str, names: dict[int, str] | None, scan:
     except BadImage as error:
         pair.problems.append(Problem(error.problem.code, error.problem.message, image))
     try:
-        scan.header(root / mask)
-        ids = open_mask(root / mask)
+        size = scan.header(root / mask)
+        with scan.room(size):
+            ids = open_mask(root / mask)
+            pair.pixels = pixels_by_id(ids)
     except BadImage as error:
         pair.problems.append(Problem(error.problem.code, error.problem.message, mask))
         return pair
     except DAMAGED as error:
         pair.problems.append(_mask_problem(error, mask))
         return pair
-    size = (ids.shape[1], ids.shape[0])
     if pair.size and size != pair.size:
         text = _("The mask is %(mask)s, its image %(file)s is %(image)s. Both must have the same size.")
         params = {"mask": size_text(size), "image": size_text(pair.size), "file": image}
         pair.problems.append(Problem("mask_size", Message(text, params), mask))
-    pair.pixels = pixels_by_id(ids)
     if names is not None:
         pair.problems += _unknown(pair.pixels, names, mask)
     return pair
