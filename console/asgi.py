@@ -4,17 +4,19 @@ import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-django_application: Any = get_asgi_application()
+django.setup(set_prefix=False)
 
-from endpoints import invoke  # noqa: E402  (needs the settings that the line above loads)
+from console.uploads import UploadHandler  # noqa: E402  (needs the settings that the line above loads)
+from endpoints import invoke  # noqa: E402
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+django_application = UploadHandler()
 stages = invoke.StageApplication()
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -15,7 +14,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console import access
-from console.api.errors import TooLarge
 from console.api.filters import FieldFilter, Ordering, Pages
 from console.templatetags.console import message
 from training.models import Membership, Project, Role
@@ -132,10 +130,3 @@ def first_project(request: Request) -> str | None:
     """The id of the project that a call means when it names none."""
     rows = Membership.objects.filter(user=request.user).order_by("project__created_at", "project")
     return rows.values_list("project", flat=True).first()
-
-
-def check_upload_size(request: Request) -> None:
-    """Refuse by the announced size, before a byte is unpacked. Raises TooLarge."""
-    if int(request.headers.get("Content-Length") or 0) > settings.UPLOAD_MAX_BYTES:
-        limit = settings.UPLOAD_MAX_BYTES // 1024**2
-        raise TooLarge(_("At most %(limit)s MB can be uploaded.") % {"limit": limit})

@@ -8,7 +8,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from console.api.base import CreateSerializer, OwnedSerializer, OwnedViewSet, check_upload_size
+from console.api.base import CreateSerializer, OwnedSerializer, OwnedViewSet
 from console.templatetags.console import message
 from training import algorithms, services
 from training.models import Dataset
@@ -72,7 +72,6 @@ class DatasetViewSet(OwnedViewSet):
     @extend_schema(request={"multipart/form-data": DatasetCreateSerializer}, responses={201: DatasetSerializer})
     def create(self, request: Request) -> Response:
         """Upload a zip. It is checked in the background: ask for the dataset until it is READY or INVALID."""
-        check_upload_size(request)
         body = self.body(DatasetCreateSerializer)
         project = self.project_for(body)
         return self.answer(services.dataset_create(project=project, user=request.user, **body), status=201)

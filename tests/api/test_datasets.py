@@ -72,13 +72,6 @@ def test_every_missing_field_is_named(editor):
     assert set(answer.json()["error"]["fields"]) == {"name", "algorithm", "file"}
 
 
-def test_too_large_an_upload_is_refused_by_its_announced_size(editor, settings):
-    settings.UPLOAD_MAX_BYTES = 1000
-    answer = editor.post(URL, body(file=SimpleUploadedFile("big.zip", b"x" * 2000)), format="multipart")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
-    assert not Dataset.objects.exists()
-
-
 def test_the_detail_has_report_and_counts(api, people, dataset):
     seen = api(people.viewer).get(f"{URL}{dataset.pk}/").json()
     assert seen["counts"] == {"train": {"stop": 3, "yield": 2}}
