@@ -196,7 +196,7 @@ class Supervisor:
         """The deployment failed. The engine is not started again until somebody asks for it."""
         params = {**params, "model": row.model.name, "log": processes.last_lines(row.pk)}
         _forget_settings(row)
-        _move(row.stage, Stage.Status.DEPLOY_FAILED, Message(text.strip(), params))
+        _move(row.stage, Stage.Status.DEPLOY_FAILED, Message(text, params))
 
     def _unready(self, row: StageResource, reason: Message) -> None:
         _forget_settings(row)
