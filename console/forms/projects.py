@@ -15,14 +15,14 @@ class ProjectForm(ServiceForm):
 
 
 class MemberForm(ServiceForm):
-    username = forms.CharField(label=_("User name"), max_length=150, widget=forms.TextInput({"autocomplete": "off"}))
+    username = forms.CharField(label=_("Username"), max_length=150, widget=forms.TextInput({"autocomplete": "off"}))
     role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.EDITOR)
 
     def clean_username(self) -> AbstractBaseUser:
         name = self.cleaned_data["username"]
         user = get_user_model().objects.filter(username=name, is_active=True).first()
         if user is None:
-            raise ValidationError(gettext("There is nobody with the user name %(name)s."), params={"name": name})
+            raise ValidationError(gettext("There is nobody with the username %(name)s."), params={"name": name})
         return user
 
 

@@ -25,7 +25,7 @@ DATASETS = List(
     item="dataset",
     title=_("Datasets"),
     create="dataset_create",
-    create_label=_("Create dataset"),
+    create_label=_("Upload dataset"),
     columns=(
         Column(_("Name"), "name"),
         Column(_("Status"), "status"),

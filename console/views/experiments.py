@@ -25,7 +25,7 @@ EXPERIMENTS = List(
     create_label=_("Create experiment"),
     columns=(
         Column(_("Name"), "name"),
-        Column(_("Status"), "status"),
+        Column(_("Status"), "status", wide=True),
         Column(_("Trainings"), "training_count"),
         Column(_("Created"), "created_at", wide=True),
     ),

@@ -55,7 +55,7 @@ def test_only_admins_decide_about_members(browser_of, people, project):
     admin.post(url, {"username": "outsider", "role": "editor"})
     assert Membership.objects.get(project=project, user=people.outsider).role == "editor"
     unknown = admin.post(url, {"username": "nobody", "role": "viewer"}).content.decode()
-    assert "There is nobody with the user name nobody." in unknown
+    assert "There is nobody with the username nobody." in unknown
     admin.post(reverse("member_remove", args=[project.pk, people.outsider.pk]))
     assert not Membership.objects.filter(project=project, user=people.outsider).exists()
 

@@ -1,0 +1,95 @@
+"""A real Chromium before a live server. Without a Chromium these tests are skipped, with the reason."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.test import Client
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+# Playwright's loop runs in the tests' own thread, and Django would refuse to use the database there. It is safe:
+# nothing else runs in that loop, and the server answers in threads of its own.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+Axe = Callable[[Page], list[str]]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium (CHROMIUM names another), else the one that playwright installed."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        path = found or playwright.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip("there is no Chromium: install one, or name it in the environment variable CHROMIUM")
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Browser, live_server: Any, home: Path) -> Iterator[Callable[..., Page]]:
+    """open_page(person, **context) is a page of that person, logged in; without a person nobody is.
+
+    A test fails when a page of it logs an error, throws, or asks for anything outside the console.
+    """
+    contexts: list[Any] = []
+    complaints: list[str] = []
+
+    def logged(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((live_server.url, "data:", "blob:")):
+            complaints.append(f"asked for {request.url}")
+
+    def new(person: User | None = None, **options: Any) -> Page:
+        context = chromium.new_context(base_url=live_server.url, **({"locale": "en-GB"} | options))
+        contexts.append(context)
+        if person is not None:
+            client = Client()
+            client.force_login(person)
+            value = client.cookies[django_settings.SESSION_COOKIE_NAME].value
+            context.add_cookies([{"name": django_settings.SESSION_COOKIE_NAME, "value": value, "url": live_server.url}])
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", logged)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", asked)
+        return page
+
+    yield new
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page that knows nothing, for a console that the test started itself."""
+    context = chromium.new_context(locale="en-GB")
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> Axe:
+    """axe(page) is what axe-core finds wrong with the page for people who cannot see or point: "rule: element"."""
+    file = django_settings.NODE_MODULES / "axe-core" / "axe.min.js"
+    if not file.exists():
+        pytest.skip("axe-core is not installed: run `make setup`")
+    source = file.read_text(encoding="utf-8")
+
+    def check(page: Page) -> list[str]:
+        page.evaluate(source)
+        result = page.evaluate("axe.run()")
+        return [f"{found['id']}: {node['html'][:200]}" for found in result["violations"] for node in found["nodes"]]
+
+    return check
