@@ -117,13 +117,14 @@ class Demo:
 
     def _progress(self) -> Callable[[dict[str, Any]], None]:
         """Says what a training is at, whenever that changes, at most every ten seconds."""
-        last = {"at": time.monotonic(), "text": ""}
+        last_at, last_text = time.monotonic(), ""
 
         def seen(training: dict[str, Any]) -> None:
+            nonlocal last_at, last_text
             progress = training["progress"]
             text = f"{training['status']} {training['phase']}, step {progress['step']} of {progress['total_steps']}"
-            if text != last["text"] and time.monotonic() - float(last["at"]) > 10:
-                last.update(at=time.monotonic(), text=text)
+            if text != last_text and time.monotonic() - last_at > 10:
+                last_at, last_text = time.monotonic(), text
                 self.say(f"    ... {text}")
 
         return seen

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from asgiref.sync import sync_to_async
 from django.http import FileResponse, StreamingHttpResponse
@@ -13,8 +13,8 @@ class PieceByPiece(StreamingHttpResponse):
     """For the ASGI server. Django's own way with a plain iterator is to make all of it a list in memory first."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        pieces = iter(self.streaming_content)
-        while piece := await sync_to_async(next)(pieces, b""):
+        pieces = cast(Iterator[bytes], self.streaming_content)
+        while piece := await sync_to_async(lambda: next(pieces, b""))():
             yield piece
 
 

@@ -34,7 +34,7 @@ class UploadHandler(ASGIHandler):
 
     async def read_body(self, receive: Any) -> Any:
         """-> the body as an open file, at its beginning. Raises RequestAborted, TooLarge."""
-        in_memory, folder = settings.FILE_UPLOAD_MAX_MEMORY_SIZE, settings.FILE_UPLOAD_TEMP_DIR
+        in_memory, folder = settings.FILE_UPLOAD_MAX_MEMORY_SIZE, str(settings.FILE_UPLOAD_TEMP_DIR)
         body = tempfile.SpooledTemporaryFile(max_size=in_memory, dir=folder)  # noqa: SIM115 (the caller closes it)
         try:
             more = True

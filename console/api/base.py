@@ -39,7 +39,9 @@ class Reference(serializers.PrimaryKeyRelatedField):
     default_error_messages = {"does_not_exist": gettext_lazy("There is no {pk_value} in your projects.")}
 
     def get_queryset(self) -> QuerySet[Any]:
-        return access.mine(self.context["request"], self.queryset.model)
+        rows = super().get_queryset()
+        assert rows is not None  # every Reference is made with a queryset
+        return access.mine(self.context["request"], rows.model)
 
 
 class OwnedSerializer(serializers.ModelSerializer):
@@ -81,7 +83,7 @@ class ScopedViewSet(viewsets.GenericViewSet):
     """Calls on objects in the person's projects: the outsider gets 404, a viewer who wants to change one 403."""
 
     pagination_class = Pages
-    filter_backends = (FieldFilter, SearchFilter, Ordering)
+    filter_backends: tuple[type[BaseFilterBackend], ...] = (FieldFilter, SearchFilter, Ordering)
     filters: Mapping[str, str] = {}
     search_fields: tuple[str, ...] = ("name", "description")
     ordering_fields: tuple[str, ...] = ("name", "status", "created_at", "updated_at")
@@ -90,8 +92,7 @@ class ScopedViewSet(viewsets.GenericViewSet):
         return Role.VIEWER if self.request.method in ("GET", "HEAD", "OPTIONS") else Role.EDITOR
 
     def get_object(self) -> Any:
-        model: type[Model] = self.queryset.model  # type: ignore[union-attr]
-        return access.load(self.request, model, self.kwargs["pk"], role=self.role())
+        return access.load(self.request, self.get_queryset().model, self.kwargs["pk"], role=self.role())
 
     def body(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """The checked body. Raises ValidationError with every wrong field."""
@@ -128,5 +129,5 @@ class OwnedViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ScopedViewS
 
 def first_project(request: Request) -> str | None:
     """The id of the project that a call means when it names none."""
-    rows = Membership.objects.filter(user=request.user).order_by("project__created_at", "project")
+    rows = Membership.objects.filter(user=access.person(request)).order_by("project__created_at", "project")
     return rows.values_list("project", flat=True).first()

@@ -1,5 +1,7 @@
 """Endpoints, their stages and their keys."""
 
+from typing import Any
+
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
@@ -37,7 +39,7 @@ class EndpointViewSet(OwnedViewSet):
     filters = {"status": "status", "access": "access", "model": "stages__resources__model"}
     ordering_fields = (*OwnedViewSet.ordering_fields, "access")
 
-    def filter_queryset(self, queryset: QuerySet[Endpoint]) -> QuerySet[Endpoint]:
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return super().filter_queryset(queryset).distinct()  # two stages may serve the model that is filtered by
 
     @extend_schema(request=EndpointCreateSerializer, responses={201: EndpointCreatedSerializer})

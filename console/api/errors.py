@@ -64,7 +64,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
     return answer
 
 
-def not_found(request: Request, *args: Any, **kwargs: Any) -> None:
+def not_found(request: Request, *args: Any, **kwargs: Any) -> Response:
     raise exceptions.NotFound
 
 
