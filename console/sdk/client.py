@@ -2,7 +2,7 @@
 
     client = Client("http://127.0.0.1:8000", token)
     dataset = client.upload("datasets/", {"name": "cats", "algorithm": "image_classification"}, Path("cats.zip"))
-    client.wait(f"datasets/{dataset['id']}/", "READY")
+    client.wait(f"datasets/{dataset['id']}/", "READY", timeout=600)
     training = client.post("trainings/", {"name": "cats", "dataset": dataset["id"]})
 
 It needs the standard library only, neither Django nor this package's settings.
