@@ -16,7 +16,7 @@ import psutil
 from django.conf import settings
 from django.utils import timezone
 
-from training import lease, relay, runfolder, shutdown
+from training import gpus, lease, relay, runfolder, shutdown
 from training.algorithms.base import Message, gettext_noop
 from training.endings import conclude
 from training.lifecycle import move, record
@@ -102,11 +102,13 @@ class Run:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         environment.pop("Q_CLUSTER_NAME", None)
         command = [sys.executable, "-m", "training.trainer", str(self.training.folder)]
-        self.child = spawn_session(command, self.training.log_path, settings.BASE_DIR, environment)
-        self.trainer = ProcessId.of(self.child.pid)
-        if self.trainer:
-            fields = {"pid": self.trainer.pid, "pid_started": self.trainer.started}
-            Training.objects.filter(pk=self.training.pk).update(**fields)
+        with gpus.choosing():
+            environment |= gpus.choose(self.training)
+            self.child = spawn_session(command, self.training.log_path, settings.BASE_DIR, environment)
+            self.trainer = ProcessId.of(self.child.pid)
+            if self.trainer:
+                fields = {"pid": self.trainer.pid, "pid_started": self.trainer.started}
+                Training.objects.filter(pk=self.training.pk).update(**fields)
 
     def find_trainer(self) -> None:
         """The trainer of the runner that died; it may still be alive, but it is not this process's child."""

@@ -25,10 +25,16 @@ def proxy(request: HttpRequest, project: str, pk: str, path: str = "") -> HttpRe
     training = load(request, Training, pk, project=project)
     server = tensorboard.server(training)
     answer = _forward(request, server, path) if server.port else None
-    if answer is None:
-        answer = render(request, "trainings/tensorboard.html", {"training": training}, status=503)
-        answer.headers["Retry-After"] = "1"
-    return answer
+    return answer or _not_yet(request, training, path)
+
+
+def _not_yet(request: HttpRequest, training: Training, path: str) -> HttpResponse:
+    """It starts: for a person a page that asks again, for TensorBoard's own requests an answer that they retry."""
+    if path:
+        return HttpResponse(status=503, headers={"Retry-After": "1"})
+    page = render(request, "trainings/tensorboard.html", {"training": training}, status=202)
+    page.headers["Retry-After"] = "1"
+    return page
 
 
 def _forward(request: HttpRequest, server: tensorboard.Server, path: str) -> HttpResponse | None:

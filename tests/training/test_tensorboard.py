@@ -58,7 +58,7 @@ def test_a_member_sees_the_scalars_and_an_outsider_404(training, people, browser
     began = time.monotonic()
     first = viewer.get(address)
     assert time.monotonic() - began < 2  # the page that waits is quick
-    assert (first.status_code, first.headers["Retry-After"]) == (503, "1")
+    assert (first.status_code, first.headers["Retry-After"]) == (202, "1")
     assert 'http-equiv="refresh"' in first.content.decode()
 
     page = eventually(lambda: (r := viewer.get(address)).status_code == 200 and r)
