@@ -11,11 +11,13 @@ import torch
 from tests.runs import ARCHITECTURES, events_of, make_dataset, make_run, tiny_model
 from training import algorithms
 from training.algorithms.images import open_rgb
-from training.trainer import checkpoints
+from training.trainer import checkpoints, loop
 from training.trainer.__main__ import main
+from training.trainer.config import Config
 from training.trainer.evaluation import batches, evaluate
+from training.trainer.events import Events
 from training.trainer.records import read_labels
-from training.trainer.stop import StopSignal
+from training.trainer.stop import Stopped, StopSignal
 from training.trainer.weights import Weights
 
 ALGORITHMS = list(algorithms.PACKAGES)
@@ -103,6 +105,49 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
     later = [e for e in events_of(run)[count:] if e["type"] == "metric" and "loss" in e["values"]]
     assert min(e["step"] for e in later) == 3
     assert checkpoints.is_complete(folder / "checkpoint-6")
+
+
+class StopsAt(StopSignal):
+    """A SIGTERM that arrives when the trainer looks for the n-th time: while it evaluates."""
+
+    def __init__(self, look):
+        super().__init__()
+        self.looks_left = look
+
+    def check(self):
+        self.looks_left -= 1
+        self.requested = self.looks_left <= 0
+        super().check()
+
+
+@pytest.mark.parametrize(("look", "step"), [(3, 2), (5, 4), (9, 6)])
+def test_a_stop_during_an_evaluation_keeps_the_step_and_repeats_the_evaluation(tmp_path, look, step):
+    """Looks: one before training, two in each evaluation, two in the test."""
+    key = "image_classification"
+    data = make_dataset(key, tmp_path, {"train": 8, "validation": 4, "test": 4})
+    steps = {"num_train_epochs": 3, "per_device_train_batch_size": 4, "per_device_eval_batch_size": 2}
+    whole = make_run(key, tmp_path / "whole", data, hyperparameters=steps)
+    assert main(whole) == 0
+    run = make_run(key, tmp_path / "run", data, hyperparameters=steps)
+    with pytest.raises(Stopped):
+        loop.run(Config.read(run), Events(run), StopsAt(look))
+    assert checkpoints.step_of(checkpoints.newest_complete(run / "checkpoints")) == step
+    make_run(key, run, data, hyperparameters=steps, resume=True)
+    assert main(run) == 0
+    first, second = (events_of(folder, "result")[-1] for folder in (whole, run))
+    assert (first["metrics"], first["test_metrics"]) == (second["metrics"], second["test_metrics"])
+    evaluated = {e["step"] for e in events_of(run, "metric") if "eval_loss" in e["values"]}
+    assert evaluated == {2, 4, 6}
+
+
+def test_starting_over_forgets_the_earlier_attempt(tmp_path):
+    data = make_dataset("image_classification", tmp_path)
+    run = make_run("image_classification", tmp_path / "run", data, hyperparameters={"num_train_epochs": 4})
+    assert main(run) == 0
+    make_run("image_classification", run, data, hyperparameters={"num_train_epochs": 2})
+    assert main(run) == 0
+    assert [p.name for p in checkpoints.all_checkpoints(run / "checkpoints")] == ["checkpoint-2"]
+    assert len(list((run / "tensorboard").iterdir())) == 1
 
 
 def test_the_automatic_batch_size_is_chosen_and_recorded(tmp_path):

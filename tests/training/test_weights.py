@@ -138,6 +138,32 @@ def test_a_new_label_set_gets_a_new_head_and_keeps_the_rest(tmp_path, key):
     assert all(name.startswith(heads.get(key, "class_labels_classifier")) for name in changed)
 
 
+def test_other_labels_of_the_same_number_get_a_new_head_too(tmp_path):
+    old = save(KEY, tmp_path / "old").state_dict()["classifier.1.weight"]
+    build = algorithms.part(KEY, "train").build
+    names = [label["name"] for label in labels_of(KEY)]
+    same = build({}, labels_of(KEY), Weights("model", tmp_path / "old"))
+    others = build({}, [{"id": 0, "name": names[1]}, {"id": 1, "name": names[0]}], Weights("model", tmp_path / "old"))
+    assert torch.equal(same.state_dict()["classifier.1.weight"], old)
+    assert not torch.equal(others.state_dict()["classifier.1.weight"], old)
+
+
+def test_segformers_pretrained_encoder_gets_a_decode_head(tmp_path):
+    """nvidia/mit-b3 is an encoder with ImageNet's classifier: the whole decode head is new, 768 wide."""
+    from transformers import SegformerConfig, SegformerForImageClassification
+
+    tiny = {name: value for name, value in ARCHITECTURES["semantic_segmentation"].items() if "decoder" not in name}
+    encoder = SegformerForImageClassification(SegformerConfig(**tiny, num_labels=1000))
+    encoder.save_pretrained(tmp_path / "mit-b3")
+    model = algorithms.part("semantic_segmentation", "train").build(
+        {}, OTHER_LABELS, Weights("pretrained", tmp_path / "mit-b3")
+    )
+    names = [name for name in encoder.state_dict() if name.startswith("segformer.")]
+    assert names
+    assert all(torch.equal(model.state_dict()[n], encoder.state_dict()[n]) for n in names)
+    assert model.decode_head.classifier.weight.shape[:2] == (5, 768)
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     """Of the right type, but with layers missing: they would silently be random."""
     save(KEY, tmp_path / "old")

@@ -1,6 +1,5 @@
 """Writes model/: what serving needs, in one piece or not at all."""
 
-import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ def versions() -> dict[str, str]:
 def save_model(run: Path, model: PreTrainedModel, description: dict[str, Any]) -> None:
     """model.tmp/, then renamed: config.json, model.safetensors, model.json."""
     partial = run / "model.tmp"
-    shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     checkpoints.write_json(partial / "model.json", {**description, "versions": versions()})
     checkpoints.publish(partial, run / "model")

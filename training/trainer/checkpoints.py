@@ -87,3 +87,12 @@ def newest_complete(folder: Path) -> Path | None:
 def prune(folder: Path) -> None:
     for path in all_checkpoints(folder)[:-KEPT]:
         shutil.rmtree(path)
+
+
+def tidy(run: Path, resume: bool) -> None:
+    """Drop what a killed attempt left half-written; and when nothing is resumed, all that earlier attempts made."""
+    leftovers = ["model.tmp", "checkpoints/partial"] + ([] if resume else ["checkpoints", "tensorboard", "model"])
+    for name in leftovers:
+        if (run / name).exists():
+            shutil.rmtree(run / name)
+    (run / "checkpoints").mkdir(exist_ok=True)

@@ -51,6 +51,7 @@ def evaluate(
     Nothing but counts (and, for detection, boxes) outlives its batch.
     """
     model.eval()
+    torch.backends.cudnn.allow_tf32 = False  # on a GPU convolutions would be rounded to 10 bits: the stage's are not
     device, total, weight = model.device, 0.0, 0.0
     plan = batches(data, batch_size)
     for indices, batch in zip(plan, _loaded(data, plan, train, workers), strict=True):

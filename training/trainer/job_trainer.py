@@ -1,7 +1,6 @@
 """The Hugging Face Trainer with the product's own loss, evaluation, checkpoints and stop."""
 
 import math
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -167,12 +166,6 @@ class JobTrainer(Trainer):
         """Weights and state of a checkpoint, without training on."""
         self._load_from_checkpoint(str(checkpoint))
         self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-
-
-def clear_partial(folder: Path) -> None:
-    """What a killed attempt left half-written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder / "partial", ignore_errors=True)
 
 
 def arguments(hyperparameters: Mapping[str, Any], **fields: Any) -> TrainingArguments:

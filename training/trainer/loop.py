@@ -16,7 +16,7 @@ from training.trainer.artifacts import save_model
 from training.trainer.config import Config
 from training.trainer.events import Events
 from training.trainer.failures import Failure
-from training.trainer.job_trainer import JobTrainer, arguments, clear_partial
+from training.trainer.job_trainer import JobTrainer, arguments
 from training.trainer.records import read_facts, read_labels
 from training.trainer.reporting import Report, TensorBoard
 from training.trainer.stop import Stopped, StopSignal
@@ -95,7 +95,7 @@ def starting_point(config: Config, train: ModuleType, events: Events) -> tuple[P
 
     A resumed training takes its network from the checkpoint, and remembers what it once started from.
     """
-    clear_partial(config.run / "checkpoints")
+    checkpoints.tidy(config.run, config.resume)
     checkpoint = checkpoints.newest_complete(config.run / "checkpoints") if config.resume else None
     if checkpoint:
         return checkpoint, Weights(checkpoints.manifest(checkpoint)["weights"]["used"], checkpoint)
