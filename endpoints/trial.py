@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import socket
 import time
 
 from django.conf import settings
@@ -10,21 +9,9 @@ from django.utils import timezone
 
 from endpoints import routes, statistics
 from endpoints.models import StageResource
+from endpoints.processes import UnixConnection
 
 UNAVAILABLE = {"error": {"code": "unavailable", "message": "The model is not ready to answer. Try again shortly."}}
-
-
-class _EngineConnection(http.client.HTTPConnection):
-    """HTTP to the Unix socket on which a resource's engine listens."""
-
-    def __init__(self, resource: StageResource) -> None:
-        super().__init__("engine", timeout=settings.STAGE_TIMEOUT_SECONDS)
-        self._path = str(routes.socket_path(resource.pk))
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def resource_try(*, resource: StageResource, body: bytes) -> tuple[int, bytes]:
@@ -46,7 +33,7 @@ def resource_try(*, resource: StageResource, body: bytes) -> tuple[int, bytes]:
 
 
 def _ask(resource: StageResource, body: bytes) -> tuple[int, bytes]:
-    connection = _EngineConnection(resource)
+    connection = UnixConnection(routes.socket_path(resource.pk), settings.STAGE_TIMEOUT_SECONDS)
     try:
         connection.request("POST", resource.path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
