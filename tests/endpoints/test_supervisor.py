@@ -64,8 +64,8 @@ def test_killed_engine_is_replaced_within_seconds(supervisor, stage):
     began = time.monotonic()
     supervisor.until(lambda: not is_active(stage), seconds=2)
     assert sockets(stage) == []
-    supervisor.until(lambda: is_active(stage), seconds=15)
-    assert time.monotonic() - began < 15
+    supervisor.until(lambda: is_active(stage), seconds=30)
+    assert time.monotonic() - began < 30
     assert only_engine(supervisor).process != old
     assert engine_pids() == {only_engine(supervisor).process.pid}
 
