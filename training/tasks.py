@@ -17,7 +17,8 @@ def training_run(training_id: str) -> str:
     done = next((training.pk for training in queue.candidates() if runner.run(training.pk)), "")
     if done != training_id:
         logger.info("the task of training %s ran %s", training_id, done or "nothing")
-    queue.wake_next()
+    if not shutdown.requested():
+        queue.wake_next()
     return done
 
 

@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tensorboard import default, program
-
 from training.processes import ProcessId
 
 RELOAD_SECONDS = 5
@@ -23,6 +21,8 @@ LOOK_SECONDS = 1
 def main(given: dict[str, Any]) -> None:
     """`given`: port (the file to write it to), used (the file whose mtime is the last use), logdir, secret,
     idle_seconds, parent (pid and start time)."""
+    from tensorboard import default, program  # here, because the web process imports this module for write()
+
     server = program.TensorBoard(default.get_plugins())
     server.configure(
         argv=("tensorboard",),
