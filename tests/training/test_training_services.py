@@ -252,6 +252,22 @@ def test_a_training_with_a_model_is_not_deleted_and_the_model_is_named(create, a
     assert Training.objects.exists()
 
 
+def test_a_training_that_another_one_is_to_start_from_is_not_deleted(create, alice, project):
+    training = ended(create())
+    other = create(name="second", checkpoint=checkpoint_of(training))
+    with pytest.raises(Conflict, match="second") as caught:
+        services.training_delete(training=training, user=alice)
+    assert caught.value.blockers == [other]
+    ended(other)
+    services.training_delete(training=training, user=alice)
+
+
+def test_the_checkpoints_of_one_that_still_trains_are_not_offered(create, project):
+    training = ended(create(), "RUNNING")
+    checkpoint_of(training)
+    assert services.training_checkpoints(project, training.algorithm) == []
+
+
 def test_a_copy_fills_the_form_and_makes_another_training(create, project, alice, dataset):
     training = create(name="cats-2", hyperparameters={"learning_rate": 0.001}, device="cpu")
     values = services.training_copy_values(training)

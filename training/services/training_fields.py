@@ -90,7 +90,7 @@ def _weights(project: Project, algorithm: str, given: dict[str, Any], errors: Er
         return _checkpoint(project, algorithm, checkpoint, errors)
     if weights in WEIGHTS:
         return ""
-    folder = Path(settings.CONSOLE_HOME, given["weights_folder"]).resolve()
+    folder = Path(settings.CONSOLE_HOME, given["weights_folder"] or "").resolve()
     inside = folder.is_relative_to(settings.CONSOLE_HOME) and folder != settings.CONSOLE_HOME
     if not (given["weights_folder"] and inside and (folder / "model.safetensors").is_file()):
         text = _("Choose auto, pretrained, scratch or one of the project's models of the same algorithm.")
@@ -111,10 +111,12 @@ def training_checkpoints(project: Project, algorithm: str) -> list[dict[str, str
     """The complete checkpoints that a new training may start from, newest training first.
 
     -> [{"id": "<training id>/checkpoint-500", "label": "cats, step 500", "folder": relative to CONSOLE_HOME}].
-    The trainer renames a checkpoint to this name only when all of it is on the disk.
+    The trainer renames a checkpoint to this name only when all of it is on the disk. One that still trains is
+    left out: it would remove the checkpoint before a new training comes to its turn.
     """
     rows = []
-    for training in Training.objects.filter(project=project, algorithm=algorithm):
+    ended = Training.objects.filter(project=project, algorithm=algorithm).exclude(status__in=Training.UNFINISHED)
+    for training in ended:
         for step, folder in complete_checkpoints(training):
             rows.append(
                 {

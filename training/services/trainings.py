@@ -99,15 +99,23 @@ def training_delete(*, training: Training, user: Any) -> None:
         locked = Training.objects.select_for_update().get(pk=training.pk)
         if locked.status in Training.UNFINISHED or lease.held(locked):
             raise Conflict(Message(gettext_noop("The training has not ended: stop it first.")))
-        models = list(locked.models.all())
-        if models:
-            names = ", ".join(model.name for model in models)
-            text = gettext_noop("The training has a model (%(names)s): delete it first.")
-            raise Conflict(Message(text, {"names": names}), models)
+        _nothing_needs(locked)
         lifecycle.record(locked, "deleted", from_status=locked.status, actor=user)
         locked.delete()
     tensorboard.stop(training.pk)
     shutil.rmtree(training.folder, ignore_errors=True)
+
+
+def _nothing_needs(training: Training) -> None:
+    """Raise Conflict when a model was made of the training, or when another one is yet to start from its weights."""
+    models = list(training.models.all())
+    if models:
+        text = gettext_noop("The training has a model (%(names)s): delete it first.")
+        raise Conflict(Message(text, {"names": ", ".join(model.name for model in models)}), models)
+    from_it = Training.objects.filter(checkpoint__startswith=f"{training.pk}/", status__in=Training.UNFINISHED)
+    if users := list(from_it):
+        text = gettext_noop("A training that has not ended starts from its checkpoint: %(names)s.")
+        raise Conflict(Message(text, {"names": ", ".join(user.name for user in users)}), users)
 
 
 def training_copy_values(training: Training) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class TrainerCluster(Cluster):
         if shutdown.requested():
             return  # the first signal is being answered
         shutdown.request()
+        if self.sentinel is None:
+            raise SystemExit(0)  # nothing has been started yet
         killer = threading.Timer(settings.STOP_GRACE_SECONDS + MARGIN_SECONDS, _kill_children)
         killer.daemon = True
         killer.start()
