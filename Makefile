@@ -64,7 +64,7 @@ node_modules/.done: package-lock.json | .venv/.runtime
 	@touch $@
 
 %.mo: %.po | .venv/.runtime
-	@$(BIN)/pybabel --quiet compile --use-fuzzy -i $< -o $@ -l ko
+	@$(BIN)/pybabel --quiet compile -i $< -o $@ -l ko
 
 clean:  ## Remove what set-up made; var/ stays
 	@rm -rf .venv node_modules

@@ -1,0 +1,103 @@
+"""A whole console for a test: every process of `make run`, on a free port, with a home of its own and small networks."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[1]
+PASSWORD = "correct-horse-battery"
+
+
+@dataclass
+class RunningConsole:
+    url: str
+    home: Path
+    process: subprocess.Popen
+    environment: dict[str, str]
+
+    def manage(self, *arguments: str, timeout: float = 60) -> str:
+        """Run `manage.py` against this console. -> its standard output."""
+        command = [sys.executable, "manage.py", *arguments]
+        result = subprocess.run(
+            command, cwd=ROOT, env=self.environment, check=True, text=True, stdout=subprocess.PIPE, timeout=timeout
+        )
+        return result.stdout
+
+    def token(self, username: str = "admin") -> str:
+        return self.manage("console_token", username).strip()
+
+    def output(self) -> str:
+        return (self.home / "console.out").read_text()
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process that belongs to this home: all of them carry it in their environment."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                ours = process.environ().get("CONSOLE_HOME") == str(self.home)
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+    def stop(self, seconds: float = 60) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(home: Path, **variables: str) -> RunningConsole:
+    """Start a console in `home` and wait until it says that it is ready. Raises AssertionError with its output if not."""
+    home.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "console.settings",
+        "CONSOLE_HOME": str(home),
+        "PORT": str(port),
+        "CONSOLE_ADMIN_PASSWORD": PASSWORD,
+        "ARCHITECTURES_FILE": str(ROOT / "tests" / "architectures.json"),
+        "HF_HUB_OFFLINE": "1",
+        "STOP_GRACE_SECONDS": "20",
+        **variables,
+    }
+    with (home / "console.out").open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "console_run"], cwd=ROOT, env=environment, stdout=out, stderr=out
+        )
+    console = RunningConsole(f"http://127.0.0.1:{port}", home, process, environment)
+    deadline = time.monotonic() + 90
+    while "The console is ready" not in console.output():
+        assert process.poll() is None, console.output()
+        assert time.monotonic() < deadline, console.output()
+        time.sleep(0.1)
+    return console
+
+
+@contextmanager
+def running_console(home: Path, **variables: str):
+    """A console that is stopped, whatever happens, and must leave no process behind."""
+    console = start(home, **variables)
+    try:
+        yield console
+    finally:
+        if console.process.poll() is None:
+            console.stop()
+        left = console.processes()
+        for process in left:
+            process.kill()
+        assert not left, f"left behind: {left}\n{console.output()[-4000:]}"
