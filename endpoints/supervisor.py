@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -231,6 +231,8 @@ class Supervisor:
             engine.kill()
             engine.socket.unlink(missing_ok=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        with suppress(OSError):  # something else is in it
+            routes.engines_folder().rmdir()
         reason = Message(gettext_noop("The console was stopped. The engines start again with it."))
         for row in _resources():
             if row.settings:
