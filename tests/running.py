@@ -1,4 +1,4 @@
-"""A whole console for a test: every process of `make run`, on a free port, with a home of its own and small networks."""
+"""A whole console for a test: every process of `make run`, a free port, a home of its own, small networks."""
 
 import os
 import signal
@@ -61,7 +61,7 @@ def free_port() -> int:
 
 
 def start(home: Path, **variables: str) -> RunningConsole:
-    """Start a console in `home` and wait until it says that it is ready. Raises AssertionError with its output if not."""
+    """Start a console in `home` and wait until it is ready. Raises AssertionError with its output if it is not."""
     home.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = {
