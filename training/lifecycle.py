@@ -8,6 +8,7 @@ audit and page all read that row.
 from typing import Any
 
 from django.db import models, transaction
+from django.utils import timezone
 
 from training.algorithms.base import Message
 
@@ -29,7 +30,12 @@ def move(obj: Any, to: str, *, reason: Message | None = None, actor: Any = None,
     """
     if not allowed(obj, to):
         raise NotAllowed(f"{obj._meta.label} {obj.pk}: {obj.status} -> {to}")
-    changes = {"status": to, "status_reason": reason.as_json() if reason else None, **fields}
+    changes = {
+        "status": to,
+        "status_reason": reason.as_json() if reason else None,
+        "updated_at": timezone.now(),  # auto_now is save()'s business, not update()'s
+        **fields,
+    }
     with transaction.atomic():
         changed = type(obj).objects.filter(pk=obj.pk, status=obj.status).update(**changes)
         if changed:
@@ -42,9 +48,7 @@ def move(obj: Any, to: str, *, reason: Message | None = None, actor: Any = None,
     return True
 
 
-def record(
-    obj: Any, what: str, *, from_status: str = "", reason: Message | None = None, actor: Any = None
-) -> None:
+def record(obj: Any, what: str, *, from_status: str = "", reason: Message | None = None, actor: Any = None) -> None:
     """Write an Event about `obj`: a status it moved to, or (in lower case) something else that happened."""
     from training.models import Event  # models.py imports nothing of this module; this keeps it one way
 

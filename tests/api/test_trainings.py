@@ -130,6 +130,7 @@ def test_stop_and_resume(editor, dataset):
     address = f"{URL}{made['id']}/"
     stopped = editor.post(f"{address}stop/").json()
     assert (stopped["status"], stopped["status_reason"]) == ("STOPPED", "Stopped by editor.")
+    assert stopped["updated_at"] > made["updated_at"]
     again = editor.post(f"{address}stop/")
     assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
     assert editor.post(f"{address}resume/").json()["status"] == "CREATE_REQUESTED"
