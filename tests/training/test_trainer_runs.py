@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.runs import ARCHITECTURES, events_of, make_dataset, make_run, tiny_model
 from training import algorithms
@@ -84,6 +85,33 @@ def test_resuming_a_training_that_had_done_its_last_step_only_finishes_it(tmp_pa
     assert main(run) == 0
     assert events_of(run, "result")[-1]["metrics"] == first["metrics"]
     assert len(events_of(run, "checkpoint")) == 1
+
+
+def test_detection_from_weights_with_the_hubs_names_resumes_with_all_of_them(tmp_path):
+    """facebook/detr-resnet-50 names its parts as older releases of transformers did."""
+    key = "object_detection"
+    data = make_dataset(key, tmp_path)
+    source = algorithms.part(key, "train").build(ARCHITECTURES[key], read_labels(data), Weights("scratch"))
+    site = tmp_path / "site" / "detr-resnet-50"
+    source.save_pretrained(site)
+    assert any("backbone.conv_encoder" in name for name in load_file(site / "model.safetensors"))
+    settings = {
+        "hyperparameters": {"num_train_epochs": 2.0, "save_steps": 1, "logging_steps": 1},
+        "initial_weights": "pretrained",
+        "pretrained_folder": str(tmp_path / "site"),
+    }
+    run = make_run(key, tmp_path / "run", data, **settings)
+    assert main(run) == 0
+    for step in (3, 4):
+        shutil.rmtree(run / "checkpoints" / f"checkpoint-{step}")
+    before = events_of(run, "metric")
+    make_run(key, run, data, resume=True, **settings)
+    assert main(run) == 0
+    again = events_of(run, "metric")[len(before) :]
+    assert [e["values"] for e in again if e["step"] > 2] == [e["values"] for e in before if e["step"] > 2]
+    frozen = "model.backbone.conv_encoder.model.embedder.embedder.convolution.weight"
+    files = (load_file(folder / "model.safetensors") for folder in (site, run / "model"))
+    assert torch.equal(*(file[frozen] for file in files))
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path):

@@ -29,7 +29,12 @@ def from_folder(
     Failure when anything else is missing: the folder holds another network.
     """
     loaded: Any = model_class.from_pretrained(
-        folder, ignore_mismatched_sizes=True, output_loading_info=True, **label_fields(labels), **fields
+        folder,
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **label_fields(labels),
+        **fields,
     )
     model, info = loaded
     names = [*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])]

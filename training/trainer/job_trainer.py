@@ -162,9 +162,15 @@ class JobTrainer(Trainer):
         """Save the state as it is: only between two steps."""
         self._save_checkpoint(self.model)
 
+    def _load_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing to do: a resumed training's network was built from the checkpoint's files.
+
+        The Trainer's own loader would skip, with a warning, every name that transformers changes on its way
+        between memory and file: for DETR that is nearly all of them.
+        """
+
     def restore(self, checkpoint: Path) -> None:
-        """Weights and state of a checkpoint, without training on."""
-        self._load_from_checkpoint(str(checkpoint))
+        """The state of a checkpoint whose training had done its last step."""
         self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
 

@@ -29,6 +29,7 @@ def run(config: Config, events: Events, stop: StopSignal) -> None:
     """Train, and leave model/ and a `result` event. Raises Failure, Stopped, or whatever went wrong."""
     events.phase("preparing")
     transformers_logging.disable_progress_bar()  # the log is a file, not a terminal
+    transformers_logging.set_verbosity_error()  # what does not fit when weights are loaded is checked in building.py
     set_seed(config.seed)
     train = algorithms.part(config.spec.key, "train")
     predict = algorithms.part(config.spec.key, "predict")
