@@ -231,12 +231,12 @@ class Supervisor:
             engine.kill()
             engine.socket.unlink(missing_ok=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        with suppress(OSError):  # something else is in it
-            routes.engines_folder().rmdir()
         reason = Message(gettext_noop("The console was stopped. The engines start again with it."))
         for row in _resources():
             if row.settings:
                 self._unready(row, reason)
+        with suppress(OSError):  # something else is in it
+            routes.engines_folder().rmdir()
 
 
 def _resources() -> list[StageResource]:
