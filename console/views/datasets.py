@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -85,7 +86,12 @@ def dataset_create(request: HttpRequest, project: str) -> HttpResponse:
         made = form.call(services.dataset_create, project=owner, user=request.user, **form.cleaned_data)
         if made:
             return redirect("dataset", project, made.pk)
-    context = {"form": form, "heading": DATASETS.create_label, "algorithms": algorithms.all_algorithms()}
+    context = {
+        "form": form,
+        "heading": DATASETS.create_label,
+        "algorithms": algorithms.all_algorithms(),
+        "limit": settings.UPLOAD_MAX_BYTES,
+    }
     return render(request, "datasets/create.html", context)
 
 

@@ -65,24 +65,38 @@ document.addEventListener("click", (event) => {
   row.querySelector(".console-row-link")?.click();
 });
 
+// A chosen row: its tabs come into view, and the next press of the Tab key is in them.
 document.addEventListener("htmx:afterSwap", (event) => {
   const { target, requestConfig } = event.detail;
-  if (target.id !== "detail" || requestConfig.elt.hasAttribute("data-poll")) return;
-  if (requestConfig.elt.classList.contains("console-row-link")) {
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    target.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
-  }
+  if (target.id !== "detail" || !requestConfig.elt.classList.contains("console-row-link")) return;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  target.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+  target.focus({ preventScroll: true });
 });
 
-// Polling rests while the page is hidden or a dialog or menu is open, so that nothing moves under the pointer.
+// Search, sort and paging leave the open row open: its address stays, only the query changes.
+document.addEventListener("htmx:configRequest", (event) => {
+  const { target, elt } = event.detail;
+  if (target.id !== "rows" || elt.hasAttribute("data-poll") || !document.querySelector("#detail > *")) return;
+  event.detail.path = event.detail.path.replace(/^[^?]*/, location.pathname);
+});
+
+// Polling rests while the page is hidden, while a dialog or menu is open (nothing moves under the pointer), and while
+// something has the focus that would lose it: htmx gives it back by id.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const polled = event.detail.elt;
   if (!polled.hasAttribute("data-poll")) return;
-  if (document.hidden || document.querySelector("dialog[open], .dropdown-menu.show")) event.preventDefault();
+  const focus = document.activeElement;
+  const loses = polled.contains(focus) && !focus.id;
+  if (document.hidden || loses || document.querySelector("dialog[open], .dropdown-menu.show")) event.preventDefault();
 });
-for (const name of ["htmx:sendError", "htmx:responseError"]) {
-  document.addEventListener(name, () => say(document.body.dataset.messageLost));
-}
+document.addEventListener("htmx:sendError", () => say(document.body.dataset.messageLost));
+document.addEventListener("htmx:responseError", (event) => {
+  const { elt, xhr } = event.detail;
+  const gone = xhr.status === 404 && elt.hasAttribute("data-poll") && elt.closest("#detail");
+  if (gone) document.getElementById("detail").replaceChildren();
+  say(gone ? document.body.dataset.messageGone : document.body.dataset.messageLost);
+});
 
 // A <select data-submit> sends its form when something else is chosen.
 document.addEventListener("change", (event) => {

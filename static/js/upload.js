@@ -20,7 +20,9 @@
     input.addEventListener("change", () => chosen(input.files[0]));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (!request) send(form);
+      if (request) return;
+      if (input.files[0].size > Number(form.dataset.limit)) return complain(form.dataset.tooLarge);
+      send(form);
     });
     document.getElementById("upload-cancel").addEventListener("click", (event) => {
       if (!request) return;
@@ -43,6 +45,7 @@
   }
 
   function send(form) {
+    complain("");
     request = new XMLHttpRequest();
     request.upload.addEventListener("progress", (event) => show(form, event.loaded, event.total));
     request.addEventListener("load", () => answered(form));
@@ -67,7 +70,7 @@
   // The server redirects to the new dataset, or answers with the form and what is wrong in it: the file stays chosen.
   function answered(form) {
     const { responseURL, status, responseText } = request;
-    if (status >= 400) return stopped(form.dataset.failed);
+    if (status >= 400) return stopped(`${form.dataset.failed} (HTTP ${status})`);
     request = null;
     if (new URL(responseURL).pathname !== location.pathname) return location.assign(responseURL);
     const page = new DOMParser().parseFromString(responseText, "text/html");
@@ -82,8 +85,18 @@
     request = null;
     document.getElementById("upload-progress").hidden = true;
     document.querySelector("#upload [type=submit]").disabled = false;
-    if (why) say(why);
+    complain(why);
   }
+
+  function complain(why) {
+    const place = document.getElementById("upload-error");
+    place.textContent = why;
+    place.hidden = !why;
+  }
+
+  addEventListener("beforeunload", (event) => {
+    if (request) event.preventDefault(); // leaving would break the upload off: the browser asks
+  });
 
   start();
 })();

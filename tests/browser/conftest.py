@@ -34,13 +34,18 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(chromium: Browser, live_server: Any, home: Path) -> Iterator[Callable[..., Page]]:
+def complaints() -> list[str]:
+    """What the pages of a test logged as an error. A test that provokes one removes it."""
+    return []
+
+
+@pytest.fixture
+def open_page(chromium: Browser, live_server: Any, home: Path, complaints: list[str]) -> Iterator[Callable[..., Page]]:
     """open_page(person, **context) is a page of that person, logged in; without a person nobody is.
 
     A test fails when a page of it logs an error, throws, or asks for anything outside the console.
     """
     contexts: list[Any] = []
-    complaints: list[str] = []
 
     def logged(message: ConsoleMessage) -> None:
         if message.type == "error":

@@ -69,6 +69,17 @@ def test_a_refused_upload_keeps_the_chosen_file(open_page, people, project, rows
     assert Dataset.objects.filter(name="free").exists()
 
 
+def test_a_file_over_the_limit_is_not_even_sent(open_page, people, project, zipped, settings):
+    settings.UPLOAD_MAX_BYTES = 1000
+    page = open_page(people.editor)
+    page.goto(reverse("dataset_create", args=[project.pk]))
+    page.get_by_role("radio", name="Semantic Segmentation").check()
+    page.locator("#id_file").set_input_files(zipped)
+    page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_role("alert")).to_contain_text("larger than the 1000\xa0bytes")
+    assert not Dataset.objects.exists()
+
+
 def go_back(page: Page) -> None:
     """Page.go_back() gives up when the page answers by loading itself again, as ours does."""
     page.evaluate("setTimeout(() => history.back())")
@@ -81,13 +92,31 @@ def test_a_row_opens_its_tabs_below_and_the_back_button_goes_back(open_page, peo
     expect(page).to_have_url(re.compile(reverse("dataset", args=[project.pk, rows[-1].pk])))
     expect(page).to_have_title(re.compile("^signs 12 "))
     expect(page.locator("tr.is-chosen")).to_contain_text("signs 12")
+    page.get_by_role("link", name="Name").click()  # sorting leaves it open
+    expect(page.locator("tr.is-chosen")).to_have_count(0)  # it is on the next page now
+    expect(page).to_have_url(re.compile(rows[-1].pk + r"/\?order=name$"))
     page.get_by_role("link", name="History").click()
     expect(page.get_by_role("link", name="History")).to_have_attribute("aria-current", "page")
     go_back(page)
+    expect(page.locator("tr[data-row]").first).to_contain_text("signs 01")
     expect(page.get_by_role("link", name="Overview")).to_have_attribute("aria-current", "page")
+    go_back(page)
+    expect(page.locator("tr.is-chosen")).to_contain_text("signs 12")
     go_back(page)
     expect(page.locator("#detail h2")).to_have_count(0)
     expect(page).to_have_url(re.compile(reverse("datasets", args=[project.pk]) + "$"))
+
+
+def test_the_tabs_close_when_what_they_show_is_deleted(open_page, complaints, people, project, rows):
+    Dataset.objects.filter(pk=rows[0].pk).update(status="DELETE_IN_PROGRESS")
+    page = open_page(people.viewer)
+    page.goto(reverse("dataset", args=[project.pk, rows[0].pk]))
+    expect(page.get_by_role("heading", name="signs 01")).to_be_visible()
+    with page.expect_response(lambda response: response.status == 404):
+        Dataset.objects.filter(pk=rows[0].pk).delete()
+    expect(page.get_by_role("heading", name="signs 01")).to_have_count(0)
+    expect(page.locator("#toast")).to_have_text("It was deleted.")
+    complaints.clear()  # the browser logs the 404
 
 
 def test_search_narrows_while_typing_and_pages_turn(open_page, people, project, rows):

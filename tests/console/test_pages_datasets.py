@@ -80,7 +80,7 @@ def test_preview_shows_a_split_with_its_boxes_and_pages(editor, project, ready):
     assert first.count("<figure>") == 24
     assert "page=2" in first
     assert text(editor, url, tab="preview", split="validation").count("<figure>") == ready.images["validation"]
-    source = first.split('<figure>')[1].split('<img src="')[1].split('"')[0].replace("&amp;", "&")
+    source = first.split("<figure>")[1].split('<img src="')[1].split('"')[0].replace("&amp;", "&")
     plain = editor.get(source.replace("overlay=1", "overlay=0"))
     boxed = editor.get(source)
     assert boxed.headers["Content-Type"] == "image/jpeg"
