@@ -26,7 +26,7 @@ class Plan(NamedTuple):
 # From scratch and a few images only: the journey is real, the answers are a beginner's.
 PLANS = {
     "image_classification": Plan(
-        {"num_train_epochs": 3, "learning_rate": 0.001, "logging_steps": 1},
+        {"num_train_epochs": 8, "learning_rate": 0.001, "logging_steps": 5},
         "test/triangle/000.png",
         {},
     ),

@@ -33,32 +33,27 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def _database() -> bool:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM django_migrations LIMIT 1")
-    except DatabaseError:
-        logger.exception("readyz: the database does not answer")
-        return False
-    return True
+    return _readable("django_migrations")
 
 
 def _broker() -> bool:
     """Redis where it is configured; else the database is the broker, and its queue must be readable."""
     if not settings.BROKER_URL:
-        return _queue_readable()
+        return _readable("django_q_ormq")
     try:
-        return bool(redis.Redis.from_url(settings.BROKER_URL, socket_timeout=2, socket_connect_timeout=2).ping())
-    except redis.RedisError:
-        logger.exception("readyz: the broker does not answer")
+        with redis.Redis.from_url(settings.BROKER_URL, socket_timeout=2, socket_connect_timeout=2) as client:
+            return bool(client.ping())
+    except redis.RedisError as error:
+        logger.warning("readyz: the broker does not answer: %s", error)
         return False
 
 
-def _queue_readable() -> bool:
+def _readable(table: str) -> bool:
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM django_q_ormq LIMIT 1")
-    except DatabaseError:
-        logger.exception("readyz: the queue's table cannot be read")
+            cursor.execute(f"SELECT 1 FROM {table} LIMIT 1")
+    except DatabaseError as error:
+        logger.warning("readyz: %s cannot be read: %s", table, error)
         return False
     return True
 
