@@ -17,6 +17,7 @@ from training.trainer.__main__ import main
 from training.trainer.config import Config
 from training.trainer.evaluation import batches, evaluate
 from training.trainer.events import Events
+from training.trainer.failures import explain
 from training.trainer.records import read_labels
 from training.trainer.stop import Stopped, StopSignal
 from training.trainer.weights import Weights
@@ -256,6 +257,23 @@ def test_a_loss_that_explodes_is_a_failure_in_plain_words(tmp_path):
     code, text = failure(run)
     assert code == "loss_not_finite"
     assert "learning_rate" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "word"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "out_of_memory", "smaller batch"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out_of_memory", "smaller batch"),
+        (RuntimeError("No executable batch size found, reached zero."), "out_of_memory", "smaller batch"),
+        (MemoryError(), "out_of_memory", "smaller batch"),
+        (OSError(28, "No space left on device"), "disk_full", "disk is full"),
+        (KeyError("boxes"), "crash", "KeyError: 'boxes'"),
+    ],
+)
+def test_what_went_wrong_is_said_in_plain_words(error, code, word):
+    found, message = explain(error)
+    assert found == code
+    assert word in str(message)
 
 
 def test_a_hyperparameter_out_of_range_is_refused_by_name(tmp_path):

@@ -1,5 +1,6 @@
 """`python -m training.trainer <run folder>`: run folder in, exit code out. See docs/contracts.md."""
 
+import multiprocessing
 import os
 import sys
 import traceback
@@ -48,4 +49,6 @@ if __name__ == "__main__":
     code = main(Path(sys.argv[1]).resolve())
     sys.stdout.flush()
     sys.stderr.flush()
+    for child in multiprocessing.active_children():  # data loaders, on a GPU
+        child.kill()
     os._exit(code)  # the outcome is on disk: no library's exit handler may hang or change the code

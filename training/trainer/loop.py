@@ -61,18 +61,22 @@ def run(config: Config, events: Events, stop: StopSignal) -> None:
     result = {"metrics": final_metrics(trainer), "test_metrics": final_test(trainer, data["test"])}
 
     events.phase("saving")
-    description = {
+    used["per_device_train_batch_size"] = trainer.batch_size
+    save_model(config.run, model, describe(config, labels, preprocessing, used) | result)
+    events.emit("result", **result)
+    trainer.report.board.close()
+
+
+def describe(config: Config, labels: Any, preprocessing: Any, used: dict[str, Any]) -> dict[str, Any]:
+    """What model.json says besides the figures."""
+    return {
         "algorithm": config.spec.key,
         "labels": labels,
         "preprocessing": preprocessing,
         "threshold": config.hyperparameters.get("threshold"),
         "hyperparameters": dict(config.hyperparameters),
-        **result,
-        "settings": {**used, "per_device_train_batch_size": trainer.batch_size},
+        "settings": used,
     }
-    save_model(config.run, model, description)
-    events.emit("result", **result)
-    trainer.report.board.close()
 
 
 def read_splits(config: Config, train: ModuleType, preprocessing: Any, labels: Any, events: Events) -> dict[str, Any]:
