@@ -26,6 +26,14 @@ WEIGHTS = [
     ("pretrained", _("Pretrained")),
     ("scratch", _("From scratch")),
 ]
+AGAIN = {
+    "hx-trigger": "change",
+    "hx-include": "#form",
+    "hx-params": "not csrfmiddlewaretoken",
+    "hx-target": "#depends",
+    "hx-select": "#depends",
+    "hx-swap": "outerHTML",
+}
 DEVICES = [("auto", _("Automatic")), ("cpu", _("CPU")), ("cuda", _("GPU (CUDA)"))]
 
 
@@ -99,10 +107,8 @@ class TrainingForm(ServiceForm):
         self._field("experiment").queryset = Experiment.objects.filter(project=project).order_by("name")
         self._datasets()
         self._starts()
-        again = {"hx-get": reverse("training_create", args=[project.pk]), "hx-trigger": "change", "hx-include": "#form"}
-        again["hx-params"] = "not csrfmiddlewaretoken"
-        if not algorithm:  # choosing a dataset then chooses its algorithm: the form comes again
-            self.fields["dataset"].widget.attrs |= again | {"hx-target": "#form", "hx-swap": "outerHTML"}
+        if not algorithm:  # choosing a dataset then chooses its algorithm: what depends on that comes again
+            self.fields["dataset"].widget.attrs |= {"hx-get": reverse("training_create", args=[project.pk]), **AGAIN}
 
     def _field(self, name: str) -> Any:
         return self.fields[name]

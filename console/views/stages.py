@@ -63,7 +63,6 @@ def _context(request: HttpRequest, chosen: Stage) -> dict[str, Any]:
         "unfinished": chosen.status in UNFINISHED,
         "largest_image": LARGEST_IMAGE,
         "resource_form": ResourceForm(project=chosen.endpoint.project),
-        "threshold": 0.5,
     }
 
 

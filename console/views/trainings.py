@@ -150,7 +150,7 @@ def _filled_in(project: Project, values: dict[str, Any]) -> TrainingForm:
 
 
 def _form(request: HttpRequest, form: TrainingForm) -> HttpResponse:
-    template = "trainings/_form.html" if request.htmx.target == "form" else "trainings/form.html"  # type: ignore[attr-defined]
+    template = "trainings/_form.html" if request.htmx else "trainings/form.html"  # type: ignore[attr-defined]
     return render(request, template, {"form": form, "algorithms": algorithms.all_algorithms()})
 
 

@@ -39,24 +39,35 @@
       form.querySelectorAll("[data-tryit-sample]").forEach((button) => {
         button.addEventListener("click", () => this.take(button));
       });
-      form.querySelector("[name=resource]")?.addEventListener("change", () => this.resource());
-      form.querySelector("[name=threshold]")?.addEventListener("input", (event) => this.threshold(event.target));
-      form.querySelector("[name=threshold]")?.addEventListener("change", () => this.image && this.send());
+      form.querySelector("[name=resource]").addEventListener("change", () => this.resource());
+      const slider = form.querySelector("[name=threshold]");
+      slider.addEventListener("input", () => this.threshold(slider));
+      slider.addEventListener("change", () => this.input.files.length && this.send());
       this.drop(form.querySelector("[data-tryit-drop]"));
       this.resource();
     }
 
+    /** What the page says of the chosen resource: algorithm, labels, threshold. */
+    get facts() {
+      const field = this.form.querySelector("[name=resource]");
+      return { id: field.value, ...(field.selectedOptions?.[0] ?? field).dataset };
+    }
+
     get algorithm() {
-      const select = this.form.querySelector("[name=resource]");
-      return (select.selectedOptions?.[0] ?? select).dataset.algorithm;
+      return this.facts.algorithm;
     }
 
     labels() {
-      const select = this.form.querySelector("[name=resource]");
-      return JSON.parse((select.selectedOptions?.[0] ?? select).dataset.labels);
+      return JSON.parse(this.facts.labels);
     }
 
     resource() {
+      const slider = this.form.querySelector("[name=threshold]");
+      slider.value = this.facts.threshold || 0.5;
+      this.threshold(slider);
+      this.form.querySelectorAll("[data-sample-of]").forEach((strip) => {
+        strip.hidden = strip.dataset.sampleOf !== this.facts.id;
+      });
       this.form.querySelectorAll("[data-only]").forEach((part) => {
         part.hidden = part.dataset.only !== this.algorithm;
       });
