@@ -2,7 +2,7 @@
 
 A process of its own, because it needs torch: the worker that starts it must not. Reads config.json,
 model.safetensors and model.json; writes model.onnx and export_report.json (docs/contracts.md). Exit code 0,
-or 1 with the reason as a Message in export_failure.json.
+or 1 with the reason as a Message in export_failure.json. With EXPORT_WORKER, a pid, it ends with that process.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,14 @@ def write_onnx(network: Network, manifest: Mapping[str, Any], target: Path) -> N
     images = [next(generated_images(1, size)) for size in ((96, 64), (80, 112))]
     arrays = [predict.preprocess(image, manifest["preprocessing"]) for image in images]
     inputs = predict.batch(arrays)
+    tensors = tuple(torch.from_numpy(array) for array in inputs.values())
+    with torch.inference_mode():  # before the minutes of an export
+        require_finite(tensor.numpy() for tensor in network(*tensors))
     free = [0] if arrays[0].shape == arrays[1].shape else [0, -2, -1]
     axes = {name: {axis % array.ndim: torch.export.Dim.DYNAMIC for axis in free} for name, array in inputs.items()}
     torch.onnx.export(
         network,
-        tuple(torch.from_numpy(array) for array in inputs.values()),
+        tensors,
         str(target),
         input_names=list(inputs),
         output_names=list(network.output_names),
@@ -123,17 +126,22 @@ def compare(network: Network, session: Any, manifest: Mapping[str, Any], dataset
     }
 
 
-def _note_differences(worst: dict[str, dict[str, float]], expected: Arrays, given: Arrays) -> None:
-    for name, found in worst.items():
-        if not (np.isfinite(expected[name]).all() and np.isfinite(given[name]).all()):
-            raise ExportError(
-                Message(
-                    gettext_noop(
-                        "The trained network answers with numbers that are not finite: its training diverged. "
-                        "Train again with a lower learning rate."
-                    )
+def require_finite(outputs: Iterable[np.ndarray]) -> None:
+    """Raises ExportError when a network answered with NaN or infinity."""
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise ExportError(
+            Message(
+                gettext_noop(
+                    "The trained network answers with numbers that are not finite: its training diverged. "
+                    "Train again with a lower learning rate."
                 )
             )
+        )
+
+
+def _note_differences(worst: dict[str, dict[str, float]], expected: Arrays, given: Arrays) -> None:
+    for name, found in worst.items():
+        require_finite((expected[name], given[name]))
         absolute = float(np.abs(expected[name] - given[name]).max())
         relative = absolute / max(float(np.abs(expected[name]).max()), 1e-6)
         if relative > LARGEST_RELATIVE_DIFFERENCE:
@@ -196,14 +204,14 @@ def _tensor(node: Any) -> dict[str, Any]:
     return {"name": node.name, "datatype": DATATYPES[node.type], "shape": shape}
 
 
-def leave_with_parent() -> None:
+def leave_with(worker: int) -> None:
     """End this process when the worker that started it has been killed: nobody would take its result."""
-    parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == worker:
         time.sleep(0.5)
     os._exit(1)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    if "EXPORT_WORKER" in os.environ:
+        threading.Thread(target=leave_with, args=[int(os.environ["EXPORT_WORKER"])], daemon=True).start()
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2] else None))

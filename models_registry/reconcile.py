@@ -35,7 +35,7 @@ def _enqueue_forgotten() -> None:
     Enqueued twice it is still built once. The lease keeps a long queue from filling with copies.
     """
     now = timezone.now()
-    long_ago = Q(lease_until=None, updated_at__lt=now - timedelta(seconds=LEASE_SECONDS)) | Q(lease_until__lt=now)
+    long_ago = Q(lease_until=None, created_at__lt=now - timedelta(seconds=LEASE_SECONDS)) | Q(lease_until__lt=now)
     for model in Model.objects.filter(long_ago, status=Model.Status.CREATE_REQUESTED):
         if Model.objects.filter(pk=model.pk, status=model.status, lease_until=model.lease_until).update(
             lease_until=lease_end()

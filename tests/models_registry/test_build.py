@@ -1,0 +1,132 @@
+"""A worker builds the model: files, manifest, report; and what happens when it cannot."""
+
+import hashlib
+import json
+from datetime import timedelta
+
+import psutil
+import pytest
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from models_registry import artifacts, build, reconcile
+from models_registry.models import Model
+from training.models import Event
+
+FILES = ["config.json", "export_report.json", "model.json", "model.onnx", "model.safetensors"]
+
+
+@pytest.fixture
+def ordered(training) -> Model:
+    return Model.objects.create(project=training.project, name="signs", training=training, algorithm=training.algorithm)
+
+
+def test_built_model_is_complete_and_cannot_be_changed(trained_training, ordered):
+    build.temporary(ordered).mkdir(parents=True)  # what a worker that was killed left behind
+    (build.temporary(ordered) / "half.bin").write_bytes(b"half")
+    build.build(ordered.pk)
+    ordered.refresh_from_db()
+    assert ordered.status == "ACTIVE", ordered.status_reason
+    assert [file["name"] for file in ordered.files] == FILES
+    assert {path.name for path in ordered.folder.iterdir()} == {*FILES, "SHA256SUMS"}
+    assert artifacts.verify(ordered.folder) == []
+    assert not build.temporary(ordered).exists()
+    assert oct(ordered.folder.stat().st_mode)[-3:] == "555"
+    for file in ordered.files:
+        content = (ordered.folder / file["name"]).read_bytes()
+        assert (file["bytes"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    trained = json.loads((trained_training.folder / "model" / "model.json").read_text())
+    manifest = json.loads((ordered.folder / "model.json").read_text())
+    assert {key: manifest[key] for key in trained} == trained
+    assert manifest["dataset"] == {"id": trained_training.dataset_id, "name": "shapes", "sha256": "ab" * 32}
+    assert (manifest["id"], manifest["training"]["id"]) == (ordered.pk, trained_training.pk)
+    assert (ordered.labels, ordered.metrics) == (trained["labels"], trained["metrics"])
+    assert ordered.export_report == json.loads((ordered.folder / "export_report.json").read_text())
+    assert ordered.export_report["images"] == 4
+    statuses = Event.objects.filter(object_id=ordered.pk).order_by("id").values_list("to_status", flat=True)
+    assert list(statuses) == ["CREATE_IN_PROGRESS", "ACTIVE"]
+    before = ordered.folder.stat().st_mtime_ns
+    build.build(ordered.pk)  # delivered twice
+    assert ordered.folder.stat().st_mtime_ns == before
+
+
+def nothing_left(model: Model) -> bool:
+    return not model.folder.exists() and not build.temporary(model).exists()
+
+
+def test_training_without_files_fails_with_its_reason(ordered):
+    build.build(ordered.pk)
+    ordered.refresh_from_db()
+    assert ordered.status == "CREATE_FAILED"
+    assert "gone from the disk" in ordered.status_reason["text"]
+    assert nothing_left(ordered)
+
+
+def test_failed_export_gives_the_reason_and_leaves_nothing(trained_training, ordered):
+    (trained_training.folder / "model" / "model.safetensors").write_bytes(b"nothing")
+    build.build(ordered.pk)
+    ordered.refresh_from_db()
+    assert ordered.status == "CREATE_FAILED"
+    assert ordered.status_reason["params"]["detail"]
+    assert nothing_left(ordered)
+
+
+def test_export_that_takes_too_long_is_ended_with_all_its_processes(trained_training, ordered):
+    Model.objects.update(status="CREATE_IN_PROGRESS", lease_until=build.lease_end())
+    ordered.refresh_from_db()
+    artifacts.copy_folder(trained_training.folder / "model", build.temporary(ordered), lambda: None)
+    with pytest.raises(build.BuildFailed, match="longer"):
+        build.run_export(build.temporary(ordered), "", build.Lease(ordered), seconds=0.5)
+    assert not exports_running(ordered)
+
+
+def exports_running(model: Model) -> list[int]:
+    rows = [(process.pid, process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    return [pid for pid, command in rows if str(build.temporary(model)) in command]
+
+
+def test_worker_that_lost_its_lease_stops_and_touches_nothing(trained_training, ordered):
+    Model.objects.update(status="CREATE_IN_PROGRESS", lease_until=build.lease_end())
+    stale = Model.objects.get()
+    Model.objects.update(lease_until=timezone.now() + timedelta(hours=1))  # another worker took over
+    artifacts.copy_folder(trained_training.folder / "model", build.temporary(ordered), lambda: None)
+    with pytest.raises(build.LeaseLost):
+        build.run_export(build.temporary(ordered), "", build.Lease(stale))
+    assert not exports_running(ordered)
+    assert build.temporary(ordered).exists()
+
+
+def queued() -> list[str]:
+    return [task.task["args"][0] for task in OrmQ.objects.all()]
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(-1, "CREATE_REQUESTED"), (1, "CREATE_IN_PROGRESS")])
+def test_build_is_ordered_again_once_its_worker_is_gone(ordered, minutes, status, django_capture_on_commit_callbacks):
+    Model.objects.update(status="CREATE_IN_PROGRESS", lease_until=timezone.now() + timedelta(minutes=minutes))
+    old = timezone.now() - timedelta(hours=1)
+    Model.objects.update(created_at=old)
+    with django_capture_on_commit_callbacks(execute=True):
+        reconcile.reconcile()
+        reconcile.reconcile()
+    ordered.refresh_from_db()
+    assert ordered.status == status
+    assert queued() == ([ordered.pk] if status == "CREATE_REQUESTED" else [])
+
+
+def test_order_that_the_queue_lost_is_queued_again_but_a_fresh_one_is_not(ordered, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        reconcile.reconcile()
+    assert queued() == []
+    Model.objects.update(created_at=timezone.now() - timedelta(minutes=10))
+    with django_capture_on_commit_callbacks(execute=True):
+        reconcile.reconcile()
+        reconcile.reconcile()
+    assert queued() == [ordered.pk]
+
+
+def test_deletion_that_was_interrupted_is_ended(ordered):
+    ordered.folder.mkdir(parents=True)
+    Model.objects.update(status="DELETE_IN_PROGRESS")
+    reconcile.reconcile()
+    assert not Model.objects.exists()
+    assert not ordered.folder.exists()
