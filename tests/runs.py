@@ -128,9 +128,13 @@ def start_trainer(run: Path, **environment: str) -> subprocess.Popen[bytes]:
         )
 
 
-def train(run: Path, **environment: str) -> int:
-    """Run the trainer to its end. -> exit code"""
-    return start_trainer(run, **environment).wait(timeout=600)
+def train(run: Path, seconds: float = 600, **environment: str) -> int:
+    """Run the trainer to its end, or kill it after `seconds`. -> exit code"""
+    process = start_trainer(run, **environment)
+    try:
+        return process.wait(timeout=seconds)
+    finally:
+        process.kill()  # of a test that was interrupted nothing is left running
 
 
 def events_of(run: Path, type: str = "") -> list[dict[str, Any]]:

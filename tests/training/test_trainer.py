@@ -90,6 +90,22 @@ def test_segmentation_has_one_series_a_class(models):
         assert 0 <= metrics[f"per_category_iou/{label}"] <= metrics[f"per_category_accuracy/{label}"] <= 1
 
 
+def test_class_names_may_be_in_any_script_whatever_the_locale(tmp_path):
+    key = "semantic_segmentation"
+    data = make_dataset(key, tmp_path, {"train": 1, "validation": 2})
+    labels = [{"id": 0, "name": "바닥"}, {"id": 3, "name": "cercle rempli/é"}, {"id": 7, "name": "□"}]
+    (data / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
+    run = make_run(key, tmp_path / "run", data, hyperparameters={"num_train_epochs": 0.0})
+    assert train(run, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0") == 0
+    metrics = events_of(run, "result")[-1]["metrics"]
+    assert {f"per_category_iou/{label['name']}" for label in labels} <= set(metrics)
+    assert "바닥" in (run / "train.log").read_text(encoding="utf-8")
+    assert json.loads((run / "model" / "model.json").read_text(encoding="utf-8"))["labels"] == labels
+    board = EventAccumulator(str(run / "tensorboard"))
+    board.Reload()
+    assert "eval/per_category_iou/바닥" in board.Tags()["scalars"]
+
+
 def test_a_stopped_training_resumes_to_the_same_result(tmp_path):
     """SIGTERM in the middle of an epoch: the step is finished and saved; every later loss is as if uninterrupted."""
     key = "image_classification"

@@ -1,5 +1,6 @@
 """`python -m training.trainer <run folder>`: run folder in, exit code out. See docs/contracts.md."""
 
+import io
 import multiprocessing
 import os
 import sys
@@ -46,6 +47,9 @@ def _train(run: Path) -> int:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -m training.trainer <run folder>")
+    for stream in (sys.stdout, sys.stderr):  # class names are in any script, whatever this machine's locale
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     code = main(Path(sys.argv[1]).resolve())
     sys.stdout.flush()
     sys.stderr.flush()

@@ -51,7 +51,7 @@ def from_folder(
 
 def _label_names(folder: Path) -> list[str]:
     """The labels that the model in the folder was trained on."""
-    names = json.loads((folder / "config.json").read_text()).get("id2label") or {}
+    names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("id2label") or {}
     return [names[key] for key in sorted(names, key=int)]
 
 

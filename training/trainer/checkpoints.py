@@ -29,7 +29,7 @@ def sync(path: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Atomically: a reader sees the old file, the new one or none."""
     partial = path.with_name(path.name + ".tmp")
-    partial.write_text(json.dumps(value, ensure_ascii=False, indent=1))
+    partial.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
     sync(partial)
     partial.replace(path)
     sync(path.parent)
@@ -49,11 +49,11 @@ def publish(partial: Path, final: Path) -> None:
 def seal(folder: Path, weights: dict[str, str]) -> None:
     """Write the manifest that makes the folder verifiable, and where the training's first weights came from."""
     files = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in folder.iterdir()}
-    (folder / MANIFEST).write_text(json.dumps({"files": files, "weights": weights}))
+    (folder / MANIFEST).write_text(json.dumps({"files": files, "weights": weights}), encoding="utf-8")
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    contents: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    contents: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     return contents
 
 

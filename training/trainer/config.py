@@ -29,7 +29,7 @@ class Config:
     @classmethod
     def read(cls, run: Path) -> "Config":
         """Raises Failure for an unknown algorithm, a wrong hyperparameter or a dataset that is not there."""
-        given = json.loads((run / "config.json").read_text())
+        given = json.loads((run / "config.json").read_text(encoding="utf-8"))
         if given["algorithm"] not in algorithms.PACKAGES:
             raise Failure(
                 "bad_config",

@@ -150,7 +150,7 @@ def fit(trainer: JobTrainer, checkpoint: Path | None, stop: StopSignal) -> None:
         trainer.state.max_steps, trainer.state.epoch = 0, 0.0
         return
     if checkpoint:
-        state = json.loads((checkpoint / "trainer_state.json").read_text())
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
         trainer.first_step = state["global_step"]
         if state["global_step"] >= state["max_steps"]:
             return trainer.restore(checkpoint)

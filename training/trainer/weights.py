@@ -74,7 +74,7 @@ def _own_model(folder: Path, model_type: str) -> Weights:
 
 
 def _check_type(folder: Path, model_type: str) -> None:
-    found = json.loads((folder / "config.json").read_text()).get("model_type")
+    found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     if found != model_type:
         raise Unavailable(f"{folder.name} is a {found} model, not {model_type}.")
 
