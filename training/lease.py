@@ -52,11 +52,6 @@ def release(training_id: str, owner: str) -> None:
     Training.objects.filter(pk=training_id, lease_owner=owner).update(lease_owner="", lease_until=None)
 
 
-def on_this_host(owner: str) -> bool:
-    """Whether the runner with this mark runs, or ran, here: only then do its pids mean anything."""
-    return owner.rsplit(":", 3)[0] == host_name()
-
-
 def host_name() -> str:
     return socket.gethostname()[:40]
 

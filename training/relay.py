@@ -16,6 +16,7 @@ from training.lease import LeaseLost
 from training.models import MetricPoint, Training
 
 logger = logging.getLogger(__name__)
+NAME_LENGTH = MetricPoint._meta.get_field("name").max_length  # a class may have a longer name
 CHUNK_BYTES = 1 << 20  # of events in one transaction: others wait for the database meanwhile
 
 
@@ -117,10 +118,10 @@ class Batch:
         for name, value in event["values"].items():
             if value is None:  # JSON has no NaN: a loss that is not a number has no place in a chart
                 continue
-            point = MetricPoint(
-                training=self.training, name=name, step=event["step"], epoch=event["epoch"], value=float(value)
+            series, step = name[:NAME_LENGTH], event["step"]
+            self.points[series, step] = MetricPoint(
+                training=self.training, name=series, step=step, epoch=event["epoch"], value=float(value)
             )
-            self.points[name, event["step"]] = point
             if name == "loss" or (name.startswith("eval_") and "/" not in name):
                 newest[_short(name)] = value
         self.changes["metrics"] = newest

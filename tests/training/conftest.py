@@ -59,12 +59,12 @@ def running(training: Training):
     thread = threading.Thread(target=work)
     thread.start()
     yield thread
-    thread.join(60)
+    thread.join(120)
     assert not thread.is_alive(), "the runner did not end"
     training.refresh_from_db()
 
 
-def wait_for(training: Training, condition: Callable[[Training], object], seconds: float = 60) -> None:
+def wait_for(training: Training, condition: Callable[[Training], object], seconds: float = 120) -> None:
     """Until `condition(training)`, looked at afresh each 0.1 s."""
     deadline = time.monotonic() + seconds
     while not condition(training):

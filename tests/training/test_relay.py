@@ -104,6 +104,13 @@ def test_a_torn_line_does_not_keep_the_rest_from_the_database(training):
     assert points(training) == [("loss", 1, 1.0), ("loss", 2, 2.0)]
 
 
+def test_a_class_with_a_very_long_name_still_has_its_series(training):
+    write(training, metric(1, **{"eval_per_category_iou/" + "x" * 300: 0.5}))
+    relay.drain(training, OWNER)
+    ((name, step, value),) = points(training)
+    assert (len(name), step, value) == (120, 1, 0.5)
+
+
 def test_a_stop_that_was_asked_for_is_not_undone_by_a_late_phase(training):
     Training.objects.filter(pk=training.pk).update(status="STOP_IN_PROGRESS")
     write(training, {"type": "phase", "phase": "training"}, {"type": "phase", "phase": "saving"})
