@@ -138,6 +138,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "console.api.errors.exception_handler",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["console.api.parsers.JSON"],
 }
 REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Bearer", "TOKEN_LIMIT_PER_USER": None}
 SPECTACULAR_SETTINGS = {
@@ -167,6 +168,7 @@ SPECTACULAR_SETTINGS = {
 LONGEST_TRAINING_MINUTES = 30 * 24 * 60
 BROKER_URL = env.str("BROKER_URL", default="")  # redis://... ; else the database is the broker
 _LONGEST = LONGEST_TRAINING_MINUTES * 60
+_GPUS = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))  # one training at a time on each, else one
 Q_CLUSTER = {
     "name": "default",
     "workers": env.int("WORKERS", default=2),
@@ -183,7 +185,7 @@ Q_CLUSTER = {
     "broker_class": "console.brokers.RedisBroker" if BROKER_URL else "console.brokers.OrmBroker",
     "ALT_CLUSTERS": {
         "training": {
-            "workers": env.int("TRAINING_SLOTS", default=1),
+            "workers": env.int("TRAINING_SLOTS", default=max(1, _GPUS)),
             "timeout": _LONGEST + 3600,
             "retry": _LONGEST + 7200,
             "bulk": 1,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, RequestDataTooBig, SuspiciousOperation, ValidationError
 from django.db.models import Model
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
@@ -53,6 +53,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
         return Response(error_body("conflict", in_language(exc.message.as_json()), _by_kind(blockers)), status=409)
     if isinstance(exc, ValidationError):
         exc = exceptions.ValidationError(_django_fields(exc))
+    if isinstance(exc, SuspiciousOperation):  # Django's limits of a form: too many fields, too long a field
+        status = 413 if isinstance(exc, RequestDataTooBig) else 400
+        return Response(error_body(CODES[status], str(exc)), status=status)
     answer = rest_exception_handler(exc, context)
     if answer is None:
         set_rollback()

@@ -8,7 +8,6 @@ from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -27,19 +26,12 @@ from training import services
 from training.models import Experiment, Project, Training
 
 
-class LenientJSON(JSONParser):
-    """Lets NaN and infinity through, so that the hyperparameter that has one is refused by name."""
-
-    strict = False
-
-
 class TrainingViewSet(OwnedViewSet):
     """Trainings of a project, newest first."""
 
     queryset = Training.objects.select_related("created_by", "experiment", "dataset")
     serializer_class = TrainingSerializer
     row_serializer_class = TrainingRowSerializer
-    parser_classes = (LenientJSON,)
     filters = {"status": "status", "algorithm": "algorithm", "dataset": "dataset", "experiment": "experiment"}
     ordering_fields = (*OwnedViewSet.ordering_fields, "algorithm", "started_at", "finished_at")
 

@@ -34,6 +34,22 @@ def test_a_body_of_another_kind(api, people, project):
     assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize("address", ["experiments", "trainings"])
+def test_json_that_is_nested_too_deeply(api, people, project, address):
+    body = '{"name": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    answer = api(people.editor).post(f"/api/v1/{address}/", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid")
+
+
+def test_a_form_beyond_djangos_limits(api, people, project, settings):
+    client = api(people.editor)
+    many = client.post("/api/v1/datasets/", {f"field{n}": "" for n in range(2000)}, format="multipart")
+    assert (many.status_code, many.json()["error"]["code"]) == (400, "invalid")
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    answer = client.post("/api/v1/datasets/", {"name": "x" * 2000}, format="multipart")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
 def test_a_body_that_is_a_list(api, people, project):
     answer = api(people.editor).post("/api/v1/experiments/", [1, 2], format="json")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid")
