@@ -19,10 +19,15 @@ def main_metric(source: Any) -> tuple[str, float | None]:
     return results.main_metric(source)
 
 
+def rounded(value: float, digits: int) -> str:
+    """In the reader's notation. Django's number_format alone cuts digits off."""
+    return number_format(round(value, digits), digits)
+
+
 @register.filter
 def figure(value: float | None) -> str:
     """A metric's value with four digits after the point; a dash when there is none."""
-    return "–" if value is None else number_format(value, 4)
+    return "–" if value is None else rounded(value, 4)
 
 
 @register.filter
@@ -39,7 +44,7 @@ def translated(text: str) -> str:
 
 @register.filter
 def share(value: float | None) -> str:
-    """A share from 0 to 1 as a percentage; a dash when there is none. 99.99 % is not rounded up to 100 %."""
+    """A share from 0 to 1 as a percentage, cut after two digits, so that only all is 100 %; a dash when there is none."""
     if value is None:
         return "–"
     percent = value * 100
@@ -59,8 +64,8 @@ def milliseconds(value: float | None) -> str:
     if value is None:
         return "–"
     if value >= 1000:
-        return f"{number_format(value / 1000, 1)} s"
-    return f"{number_format(value, 1 if value < 10 else 0)} ms"
+        return f"{rounded(value / 1000, 1)} s"
+    return f"{rounded(value, 1 if value < 10 else 0)} ms"
 
 
 @register.filter

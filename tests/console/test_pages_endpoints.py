@@ -1,0 +1,347 @@
+"""Endpoints, their stages and keys: the pages as they come from the server. The engine here is a small HTTP server."""
+
+import base64
+import json
+import re
+import socketserver
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+from django.utils import timezone
+
+from endpoints import routes, statistics
+from endpoints.models import Endpoint, RequestRecord, Stage
+from tests.console import served
+
+
+@pytest.fixture
+def model(home, project):
+    return served.model(served.training(served.with_images(served.dataset(project), "test")))
+
+
+@pytest.fixture
+def endpoint(model) -> Endpoint:
+    return served.endpoint(model)
+
+
+@pytest.fixture
+def editor(browser_of, people):
+    return browser_of(people.editor)
+
+
+@pytest.fixture
+def viewer(browser_of, people):
+    return browser_of(people.viewer)
+
+
+def of_stage(name: str, stage: Stage) -> str:
+    return reverse(name, args=[stage.project_id, stage.endpoint_id, stage.pk])
+
+
+def of_endpoint(name: str, endpoint: Endpoint, *more: str) -> str:
+    return reverse(name, args=[endpoint.project_id, endpoint.pk, *more])
+
+
+def image(size: int = 0) -> SimpleUploadedFile:
+    return SimpleUploadedFile("cat.png", b"\x89PNG" + b"x" * size, "image/png")
+
+
+def test_from_a_model_the_form_is_filled_in(editor, project, model):
+    form = editor.get(reverse("endpoint_create", args=[project.pk]), {"model": model.pk}).content.decode()
+    assert 'name="name" value="pets model"' in form
+    assert f'value="{model.pk}" selected' in form
+    assert 'name="resource_path" value="/inference"' in form
+
+
+def test_the_first_key_is_shown_once_and_works(editor, project, model):
+    values = {"name": "pets api", "model": model.pk, "access": "key", "resource_path": "/inference"}
+    answer = editor.post(reverse("endpoint_create", args=[project.pk]), values)
+    text = answer.content.decode()
+    key = re.search(r'<code id="new-key">([^<]+)</code>', text)[1]
+    made = Endpoint.objects.get()
+    assert made.keys.get().is_valid(key)
+    assert f'data-address="{of_endpoint("endpoint", made)}"' in text
+    assert "no-store" in answer.headers["Cache-Control"]
+    again = editor.get(of_endpoint("endpoint", made)).content.decode()
+    assert key not in again
+    assert 'id="new-key"' not in again
+
+
+def test_an_open_endpoint_has_no_key_to_show(editor, project, model):
+    values = {"name": "pets api", "model": model.pk, "access": "open", "resource_path": ""}
+    text = editor.post(reverse("endpoint_create", args=[project.pk]), values, follow=True).content.decode()
+    assert 'id="new-key"' not in text
+    made = Endpoint.objects.get()
+    assert not made.keys.exists()
+    assert made.default_stage.resources.get().path == "/inference"
+
+
+def test_a_wrong_resource_path_is_refused_beside_its_field(editor, project, model):
+    values = {"name": "pets api", "model": model.pk, "access": "key", "resource_path": "no slash"}
+    text = editor.post(reverse("endpoint_create", args=[project.pk]), values).content.decode()
+    assert re.search(r'id="id_resource_path_error">The resource path starts with', text)
+    assert not Endpoint.objects.exists()
+
+
+def test_the_endpoint_lists_its_stages_and_marks_the_default(editor, model, endpoint):
+    canary = served.stage(endpoint, model, "canary", "DEPLOY_FAILED")
+    Stage.objects.filter(pk=canary.pk).update(status_reason={"text": "Out of memory.", "params": {}})
+    text = editor.get(of_endpoint("endpoint", endpoint)).content.decode()
+    for stage in endpoint.stages.all():
+        assert of_stage("stage", stage) in text
+    assert text.count('class="default-mark"') == 1
+    assert "Out of memory." in text
+    assert f"http://testserver/stage/{endpoint.pk}" in text
+
+
+def test_a_stage_is_added_made_the_default_and_the_old_one_deleted(editor, model, endpoint):
+    old = endpoint.default_stage
+    values = {"name": "second", "model": model.pk, "resource_path": "/inference"}
+    answer = editor.post(reverse("stage_create", args=[endpoint.project_id, endpoint.pk]), values)
+    new = endpoint.stages.get(name="second")
+    assert answer.url == of_stage("stage", new)
+    Stage.objects.filter(pk=new.pk).update(status="ACTIVE")
+    editor.post(of_endpoint("endpoint_default", endpoint, new.pk))
+    endpoint.refresh_from_db()
+    assert endpoint.default_stage == new
+    editor.post(of_stage("stage_delete", old))
+    old.refresh_from_db()
+    assert old.status == "DELETE_IN_PROGRESS"
+
+
+def test_the_default_stage_says_why_it_cannot_be_deleted(editor, endpoint):
+    text = editor.post(of_stage("stage_delete", endpoint.default_stage), follow=True).content.decode()
+    assert "default is the default stage: make another stage the default first." in text
+
+
+def test_an_endpoint_with_more_stages_names_those_in_the_way(editor, model, endpoint):
+    canary = served.stage(endpoint, model, "canary")
+    text = editor.post(of_endpoint("endpoint_delete", endpoint), follow=True).content.decode()
+    assert re.search(rf'role="alert".*<a href="{of_stage("stage", canary)}" class="alert-link">canary', text, re.DOTALL)
+    canary.delete()
+    editor.post(of_endpoint("endpoint_delete", endpoint))
+    endpoint.refresh_from_db()
+    assert endpoint.status == "DELETE_IN_PROGRESS"
+
+
+def test_keys_are_made_shown_once_and_revoked(editor, endpoint):
+    text = editor.post(f"{of_endpoint('key_create', endpoint)}?tab=keys", {"name": "camera 7"}).content.decode()
+    key = re.search(r'<code id="new-key">([^<]+)</code>', text)[1]
+    row = endpoint.keys.get(name="camera 7")
+    assert row.is_valid(key)
+    assert "camera 7" in text
+    answer = editor.post(of_endpoint("key_revoke", endpoint, row.prefix), follow=True)
+    row.refresh_from_db()
+    assert row.revoked
+    assert ">revoked<" in answer.content.decode()
+
+
+def test_two_keys_of_one_name_are_refused(editor, endpoint):
+    endpoint.keys.model.objects.create_key(endpoint=endpoint, name="camera")
+    text = editor.post(f"{of_endpoint('key_create', endpoint)}?tab=keys", {"name": "camera"}).content.decode()
+    assert "The endpoint has a key of that name already." in text
+    assert endpoint.keys.count() == 1
+
+
+def test_the_stage_page_has_url_and_snippets_with_it(viewer, endpoint):
+    stage = endpoint.default_stage
+    text = viewer.get(of_stage("stage", stage)).content.decode()
+    url = f"http://testserver/stage/{endpoint.pk}/default"
+    assert f'<code id="stage-url">{url}</code>' in text
+    assert f'curl -X POST "{url}/inference"' in text
+    assert f'url = "{url}/inference"' in text
+    assert text.count("YOUR_KEY") == 2
+
+
+def test_a_site_that_has_a_public_address_shows_that(viewer, endpoint, settings):
+    settings.PUBLIC_URL = "https://ai.example.org/"
+    text = viewer.get(of_stage("stage", endpoint.default_stage)).content.decode()
+    assert f"https://ai.example.org/stage/{endpoint.pk}/default" in text
+
+
+def test_an_open_endpoint_needs_no_key_in_the_snippets(viewer, model):
+    text = viewer.get(of_stage("stage", served.endpoint(model, "open", access="open").default_stage)).content.decode()
+    assert "Authorization" not in text
+
+
+def test_why_a_stage_failed(viewer, endpoint):
+    stage = endpoint.default_stage
+    reason = {"text": "The engine ended: %(why)s.", "params": {"why": "out of memory"}}
+    Stage.objects.filter(pk=stage.pk).update(status="DEPLOY_FAILED", status_reason=reason)
+    text = viewer.get(of_stage("stage", stage)).content.decode()
+    assert "The engine ended: out of memory." in text
+
+
+def test_a_deploying_stage_asks_for_itself_and_reloads_when_it_is_ready(viewer, endpoint):
+    stage = endpoint.default_stage
+    headers = {"HX-Request": "true", "HX-Target": "status"}
+    Stage.objects.filter(pk=stage.pk).update(status="DEPLOY_IN_PROGRESS")
+    waiting = viewer.get(of_stage("stage", stage), {"seen": "DEPLOY_IN_PROGRESS"}, headers=headers)
+    assert 'hx-trigger="every 2s"' in waiting.content.decode()
+    assert "HX-Refresh" not in waiting.headers
+    Stage.objects.filter(pk=stage.pk).update(status="ACTIVE")
+    ready = viewer.get(of_stage("stage", stage), {"seen": "DEPLOY_IN_PROGRESS"}, headers=headers)
+    assert ready.headers["HX-Refresh"] == "true"
+    assert "hx-trigger" not in ready.content.decode()
+
+
+def test_the_guides_input_json_for_an_image(viewer, endpoint):
+    answer = viewer.post(of_stage("stage_input", endpoint.default_stage), {"image": image(5)})
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="input.json"'
+    expected = {"instances": [{"data": base64.b64encode(b"\x89PNGxxxxx").decode()}]}
+    assert answer.content.decode() == json.dumps(expected, indent=4, sort_keys=True)
+
+
+def test_input_json_without_an_image_says_so(viewer, endpoint):
+    answer = viewer.post(of_stage("stage_input", endpoint.default_stage), follow=True)
+    assert "Choose an image." in answer.content.decode()
+
+
+class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Answers every POST with `answer` and keeps what it was sent."""
+
+    daemon_threads = True
+    answer: tuple[int, object] = (200, [{"score": 1.0, "label": "cat"}])
+
+    def __init__(self, path: str) -> None:
+        self.received: list[tuple[str, dict]] = []
+        super().__init__(path, Handler)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((self.path, json.loads(body)))
+        status, answer = self.server.answer
+        payload = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def engine(endpoint) -> Iterator[Engine]:
+    path = routes.socket_path(endpoint.default_stage.resources.get().pk)
+    with Engine(str(path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_a_viewer_tries_the_stage_without_a_key(viewer, endpoint, engine):
+    answer = viewer.post(of_stage("stage_try", endpoint.default_stage), {"image": image(3)})
+    assert (answer.status_code, answer.json()) == (200, [{"score": 1.0, "label": "cat"}])
+    assert engine.received == [("/inference", {"instances": [{"data": base64.b64encode(b"\x89PNGxxx").decode()}]})]
+    counted = RequestRecord.objects.get()
+    assert (counted.status, counted.path, counted.key_prefix) == (200, "/inference", "")
+
+
+def test_the_engines_refusal_comes_through(viewer, endpoint, engine):
+    engine.answer = (400, {"error": {"code": "not_an_image", "message": "instances[0].data is not an image."}})
+    answer = viewer.post(of_stage("stage_try", endpoint.default_stage), {"image": image()})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "instances[0].data is not an image."
+    assert RequestRecord.objects.get().error == "instances[0].data is not an image."
+
+
+def test_a_detection_is_tried_with_the_pages_threshold_and_scores(viewer, endpoint, engine):
+    endpoint.default_stage.resources.get().model.__class__.objects.update(algorithm="object_detection")
+    viewer.post(of_stage("stage_try", endpoint.default_stage), {"image": image(), "threshold": "0.35"})
+    assert engine.received[0][1]["parameters"] == {"threshold": 0.35, "scores": True}
+
+
+def test_a_stage_without_an_engine_answers_503_in_the_usual_form(viewer, endpoint):
+    answer = viewer.post(of_stage("stage_try", endpoint.default_stage), {"image": image()})
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "unavailable"
+
+
+def test_no_image_and_too_large_a_one_are_refused(viewer, endpoint, settings):
+    url = of_stage("stage_try", endpoint.default_stage)
+    assert viewer.post(url).json()["error"]["message"] == "Choose an image."
+    answer = viewer.post(url, {"image": image(settings.STAGE_MAX_BODY)})
+    assert answer.status_code == 400
+    assert "too large" in answer.json()["error"]["message"]
+
+
+def test_images_that_the_model_was_not_trained_on_are_offered_as_they_are(viewer, endpoint, model):
+    stage = endpoint.default_stage
+    served.with_images(model.training.dataset, "train")
+    text = viewer.get(of_stage("stage", stage)).content.decode()
+    offered = re.findall(r'data-tryit-sample="([^"]+)"', text)
+    assert len(offered) == 3
+    assert all("path=test/" in url for url in offered)
+    answer = viewer.get(offered[0].replace("&amp;", "&"))
+    assert b"".join(answer.streaming_content) == (model.training.dataset.data_folder / "test/0.png").read_bytes()
+
+
+@pytest.mark.parametrize("path", ["train/0.png", "../upload.zip", "index/test.jsonl", "/etc/passwd", ""])
+def test_nothing_else_of_the_dataset_can_be_fetched_there(viewer, endpoint, model, path):
+    served.with_images(model.training.dataset, "train")
+    assert viewer.get(of_stage("stage_sample", endpoint.default_stage), {"path": path}).status_code == 404
+
+
+def test_a_deleted_dataset_only_means_that_no_images_are_offered(viewer, endpoint, model):
+    model.training.dataset.delete()
+    text = viewer.get(of_stage("stage", endpoint.default_stage)).content.decode()
+    assert "data-tryit-sample" not in text
+    assert 'id="try-image"' in text
+
+
+def test_statistics_of_the_chosen_period(viewer, endpoint):
+    stage, now = endpoint.default_stage, timezone.now()
+    calls = [(5, 200, 10), (5, 503, 20), (90, 400, 30)]
+    statistics.write(
+        [
+            statistics.Call(stage.pk, now - timedelta(minutes=ago), "/inference", status, milliseconds)
+            for ago, status, milliseconds in calls
+        ]
+    )
+    hour = viewer.get(of_stage("stage_statistics", stage)).json()
+    day = viewer.get(of_stage("stage_statistics", stage), {"hours": "24"}).json()
+    requests = {one["name"]: one["points"] for one in hour["charts"][0]["series"]}
+    assert [value for _at, value in requests["succeeded"]] == [1]
+    assert [value for _at, value in requests["server_errors"]] == [1]
+    assert len(day["charts"][1]["series"][0]["points"]) == 2
+    text = viewer.get(of_stage("stage", stage), {"hours": "24"}).content.decode()
+    figures = dict(re.findall(r"<dt>([^<]+)</dt><dd[^>]*>([^<]+)</dd>", text))
+    assert (figures["Requests"], figures["Success"], figures["Request errors"], figures["Server errors"]) == tuple(
+        "3111"
+    )
+
+
+def test_a_second_model_on_the_stage(editor, endpoint, model):
+    other = served.model(model.training, "second model")
+    stage = endpoint.default_stage
+    url = of_stage("resource_add", stage)
+    refused = editor.post(url, {"model": other.pk, "path": "/inference"}).content.decode()
+    assert "The stage has a model under that path already." in refused
+    editor.post(url, {"model": other.pk, "path": "/second"})
+    assert set(stage.resources.values_list("path", flat=True)) == {"/inference", "/second"}
+    text = editor.get(of_stage("stage", stage)).content.decode()
+    assert f"/stage/{endpoint.pk}/default/second" in text
+
+
+def test_a_viewer_sees_no_button_that_changes_anything(viewer, model, endpoint):
+    served.stage(endpoint, model, "canary")
+    for url in (
+        of_endpoint("endpoint", endpoint),
+        f"{of_endpoint('endpoint', endpoint)}?tab=keys",
+        of_stage("stage", endpoint.default_stage),
+    ):
+        content = viewer.get(url).content.decode().split("<main")[1].split("</main>")[0]
+        actions = re.findall(r'<form[^>]*method="post"[^>]*action="([^"]+)"', content)
+        assert all(action.endswith("/try/") for action in actions), actions
+        assert "/stages/new/" not in content
