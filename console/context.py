@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from training.models import Membership, Role
 
-MENU = (  # URL name of the list, label, icon, first words of the URL names that belong to it
+MENU = (  # URL name of the page, which is also the part of its path after the project; label; icon
     ("dashboard", _("Dashboard"), "speedometer2"),
     ("datasets", _("Datasets"), "images"),
     ("experiments", _("Experiments"), "folder2"),
@@ -31,8 +31,16 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "can_edit": bool(role and role.includes(Role.EDITOR)),
         "can_admin": bool(role and role.includes(Role.ADMIN)),
         "menu": MENU,
-        "menu_current": request.path.split("/")[3] if request.path.count("/") > 3 else "",
+        "menu_current": _area(request.path),
     }
+
+
+def _area(path: str) -> str:
+    """The menu entry of a page: that of /projects/<id>/<area>/..., the dashboard for /projects/<id>/ itself."""
+    parts = path.strip("/").split("/")
+    if parts[0] != "projects" or len(parts) < 2:
+        return ""
+    return parts[2] if len(parts) > 2 else "dashboard"
 
 
 def _last(memberships: list[Membership], project: str | None) -> Membership | None:

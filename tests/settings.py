@@ -12,3 +12,4 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # A file, not memory: tests of runners and workers use it from several threads, as the processes do.
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     DATABASES["default"]["TEST"] = {"NAME": str(CONSOLE_HOME / "test.sqlite3")}  # noqa: F405
+WHITENOISE_AUTOREFRESH = True  # else every test client looks through all static files first

@@ -122,6 +122,15 @@ def test_the_dashboard_tells_what_happened_and_links_to_what_is_left(browser_of,
     assert "<strong>gone</strong>" in page
 
 
+def test_the_menu_marks_where_one_is(browser_of, people, project):
+    client = browser_of(people.viewer)
+    for name in ("dashboard", "datasets", "experiments", "trainings", "models", "endpoints"):
+        url = reverse(name, args=[project.pk])
+        menu = client.get(url).content.decode().split('class="console-nav"')[1].split("</ul>")[0]
+        assert menu.count("aria-current") == 1
+        assert f'href="{url}" aria-current="page"' in menu
+
+
 @pytest.mark.parametrize("path", ["/nothing/", "/projects/nothing/"])
 def test_the_page_for_nothing_has_the_menu(browser_of, people, project, path):
     answer = browser_of(people.viewer).get(path)
