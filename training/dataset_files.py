@@ -1,6 +1,7 @@
 """A dataset's folder: who works on it, how it goes, what becomes of it when a process was killed."""
 
 import fcntl
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -32,6 +33,22 @@ def locked(folder: Path, *, wait: bool) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+def count_attempt(folder: Path) -> int:
+    """How often the ingest has begun, this time included: a zip that ends its worker must not do so for ever."""
+    with (folder / "attempts").open("ab") as file:
+        file.write(b".")
+        return file.tell()
+
+
+def fsync_folder(folder: Path) -> None:
+    """Put the folder's entries themselves onto the disk: without it a rename may be lost in a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove(dataset_id: str) -> None:

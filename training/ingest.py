@@ -13,17 +13,17 @@ from pathlib import Path
 
 from django.conf import settings
 
-from training import algorithms, archive, lifecycle
+from training import algorithms, archive, dataset_files, lifecycle
 from training.algorithms.base import Message
 from training.algorithms.base import gettext_noop as _
 from training.algorithms.layout import Layout
 from training.algorithms.scan import Scan
-from training.dataset_files import locked
 from training.models import Dataset, DatasetStatus
 from training.report import Report
 
 log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 1.0
+MAX_ATTEMPTS = 5
 KNOWN = ("train", "validation", "test", "resources")  # the folders at the top of a dataset
 
 
@@ -36,12 +36,19 @@ def run(dataset_id: str) -> None:
     dataset = Dataset.objects.filter(pk=dataset_id, status=DatasetStatus.VALIDATING).first()
     if dataset is None:
         return
-    with locked(dataset.folder, wait=False) as mine:
+    with dataset_files.locked(dataset.folder, wait=False) as mine:
         if not mine:
             return
         try:
             dataset.refresh_from_db()
-            if dataset.status == DatasetStatus.VALIDATING:
+            if dataset.status != DatasetStatus.VALIDATING:
+                return
+            if dataset_files.count_attempt(dataset.folder) > MAX_ATTEMPTS:
+                text = _(
+                    "The worker ended %(count)s times while it checked the zip: it may need more memory than there is."
+                )
+                _finish(dataset, DatasetStatus.INVALID, reason=Message(text, {"count": MAX_ATTEMPTS}))
+            else:
                 _ingest(dataset)
         except (Abandoned, Dataset.DoesNotExist):
             log.info("dataset %s was deleted while it was validated", dataset_id)
@@ -51,6 +58,10 @@ def run(dataset_id: str) -> None:
 
 
 def _ingest(dataset: Dataset) -> None:
+    if dataset_files.count_attempt(dataset.folder) > MAX_ATTEMPTS:
+        text = _("The worker ended %(count)s times while it checked the zip. It may lack the memory for it.")
+        _finish(dataset, DatasetStatus.INVALID, reason=Message(text, {"count": MAX_ATTEMPTS}))
+        return
     work = dataset.folder / "data.tmp"
     for leftover in (work, dataset.data_folder):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -64,6 +75,7 @@ def _ingest(dataset: Dataset) -> None:
     layout.write(work, dataset.algorithm)
     os.sync()  # one for all files: an fsync a file would cost more than the rest of the ingest
     work.rename(dataset.data_folder)
+    dataset_files.fsync_folder(dataset.folder)
     _finish(
         dataset,
         DatasetStatus.READY,
@@ -110,8 +122,10 @@ def _finish(dataset: Dataset, status: str, *, reason: Message | None = None, **f
     """Write the verdict, then remove what is not needed any more: in this order a kill loses nothing."""
     if not lifecycle.move(dataset, status, reason=reason, progress={}, **fields):
         return
-    dataset.upload_path.unlink(missing_ok=True)
-    shutil.rmtree(dataset.folder / "data.tmp", ignore_errors=True)
+    for name in ("upload.zip", "attempts"):
+        (dataset.folder / name).unlink(missing_ok=True)
+    for name in ("data.tmp", *(["data"] if status == DatasetStatus.INVALID else [])):
+        shutil.rmtree(dataset.folder / name, ignore_errors=True)
 
 
 def _own_fault(error: Exception) -> Message:

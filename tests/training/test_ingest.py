@@ -9,6 +9,7 @@ import pytest
 from tests.corpus import ZIPS, Files, classification_files, write_zip
 from training import dataset_files, ingest, services
 from training.algorithms import PACKAGES
+from training.algorithms.base import Message
 from training.models import Dataset
 
 pytestmark = pytest.mark.django_db
@@ -81,6 +82,15 @@ def test_an_ingest_that_was_killed_halfway_is_repeated_from_the_start(upload):
     assert dataset.status == "READY"
     assert [label["name"] for label in dataset.labels] == ["cat", "dog"]
     assert not (dataset.data_folder / "train" / "ghost").exists()
+
+
+def test_a_zip_that_ends_its_worker_each_time_is_given_up(upload):
+    dataset = upload(classification_files())
+    (dataset.folder / "attempts").write_bytes(b"." * ingest.MAX_ATTEMPTS)  # as those that were killed left it
+    dataset = ingested(dataset)
+    assert dataset.status == "INVALID"
+    assert "5 times" in str(Message.from_json(dataset.status_reason))
+    assert [p.name for p in dataset.folder.iterdir()] == ["lock"]
 
 
 def test_a_second_run_of_a_finished_ingest_changes_nothing(upload):

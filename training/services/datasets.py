@@ -14,7 +14,7 @@ from django_q.tasks import async_task
 
 from training import algorithms, archive, lifecycle, samples
 from training.algorithms.base import Message, gettext_noop
-from training.dataset_files import TASKS
+from training.dataset_files import TASKS, fsync_folder
 from training.errors import Conflict
 from training.models import Dataset, DatasetStatus, Project, Training, new_id
 from training.services.naming import Errors, name_errors, raise_if, taken
@@ -82,7 +82,7 @@ def _keep(dataset: Dataset, incoming: Path, user: Any) -> None:
     dataset.folder.mkdir(parents=True)
     incoming.rename(dataset.upload_path)
     for folder in (dataset.folder, dataset.folder.parent):
-        _fsync_folder(folder)
+        fsync_folder(folder)
     try:
         with transaction.atomic():
             dataset.save(force_insert=True)
@@ -95,15 +95,6 @@ def _keep(dataset: Dataset, incoming: Path, user: Any) -> None:
         if isinstance(error, IntegrityError):  # someone took the name since the look
             raise_if({"name": [taken(dataset.name)]})
         raise
-
-
-def _fsync_folder(folder: Path) -> None:
-    """Put the folder's entries themselves onto the disk: without it a rename may be lost in a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def dataset_create_sample(*, project: Project, user: Any, algorithm: str, name: str = "") -> Dataset:
