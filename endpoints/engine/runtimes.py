@@ -26,6 +26,8 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         # Threads that spin after a run would take the cores from the other engines and the web process.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A plan is kept for every shape ever seen: with images of any size, memory would grow. It saves no time here.
+        options.enable_mem_pattern = False
         self._session = onnxruntime.InferenceSession(
             str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
         )
