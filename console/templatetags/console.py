@@ -27,6 +27,17 @@ KIND_NAMES = {
     "stage": gettext_noop("Stage"),
     "project": gettext_noop("Project"),
 }
+EVENT_NAMES = {  # what may happen to an object besides a move to another status
+    "checkpoint": gettext_noop("checkpoint"),
+    "created": gettext_noop("created"),
+    "default_stage": gettext_noop("default stage"),
+    "deleted": gettext_noop("deleted"),
+    "key_created": gettext_noop("key created"),
+    "key_revoked": gettext_noop("key revoked"),
+    "member_removed": gettext_noop("member removed"),
+    "member_set": gettext_noop("member set"),
+    "reattached": gettext_noop("reattached"),
+}
 
 register = template.Library()
 register.filter("url_of", url_of)
@@ -68,12 +79,12 @@ def colour(obj: models.Model) -> str:
 
 @register.filter
 def event_badge(event: Event) -> SafeString | str:
-    """What happened: a status as a badge; what is no status ("checkpoint saved") as it is."""
+    """What happened: a status as a badge, something else as a word."""
     kinds = {model._meta.model_name: model for model in apps.get_models() if hasattr(model, "TRANSITIONS")}
     statuses = getattr(kinds.get(event.kind), "Status", None)
     if statuses is not None and event.to_status in statuses.values:
         return status_badge(statuses(event.to_status), moving=False)
-    return gettext(event.to_status.replace("_", " "))
+    return gettext(EVENT_NAMES.get(event.to_status, event.to_status))
 
 
 @register.filter

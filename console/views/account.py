@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 from knox.models import AuthToken
@@ -27,5 +27,5 @@ def tokens(request: HttpRequest) -> HttpResponse:
 @require_POST
 def token_revoke(request: HttpRequest, digest: str) -> HttpResponse:
     get_object_or_404(AuthToken, digest=digest, user=person(request)).delete()
-    messages.success(request, _t("The token was revoked."))
+    messages.success(request, gettext("The token was revoked."))
     return redirect("tokens")

@@ -16,10 +16,10 @@ from models_registry.models import Model
 from training.models import Dataset, Event, Membership, Project, Training
 
 TILES: tuple[tuple[str, Any, str, type[models.Model], Any, dict[str, Any]], ...] = (
-    ("datasets", _("Datasets"), "images", Dataset, _("ready"), {"status": "READY"}),
-    ("trainings", _("Trainings"), "cpu", Training, _("unfinished"), {"status__in": Training.UNFINISHED}),
-    ("models", _("Models"), "box-seam", Model, _("active"), {"status": "ACTIVE"}),
-    ("endpoints", _("Endpoints"), "broadcast", Endpoint, _("active"), {"status": "ACTIVE"}),
+    ("datasets", _("Datasets"), "images", Dataset, _("%(count)s ready"), {"status": "READY"}),
+    ("trainings", _("Trainings"), "cpu", Training, _("%(count)s unfinished"), {"status__in": Training.UNFINISHED}),
+    ("models", _("Models"), "box-seam", Model, _("%(count)s active"), {"status": "ACTIVE"}),
+    ("endpoints", _("Endpoints"), "broadcast", Endpoint, _("%(count)s active"), {"status": "ACTIVE"}),
 )
 
 
@@ -55,7 +55,8 @@ def tiles(project: Project) -> list[dict[str, Any]]:
     for url, label, icon, model, state, matters in TILES:
         rows = model.objects.filter(project=project)  # type: ignore[attr-defined]
         numbers = rows.aggregate(total=Count("pk"), part=Count("pk", filter=Q(**matters)))
-        found.append({"url": url, "label": label, "icon": icon, "state": state, **numbers})
+        part = str(state) % {"count": numbers["part"]}
+        found.append({"url": url, "label": label, "icon": icon, "total": numbers["total"], "part": part})
     return found
 
 

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -115,7 +115,7 @@ def dataset_delete(request: HttpRequest, project: str, pk: str) -> HttpResponse:
     except Conflict as error:
         refuse(request, error)
         return redirect("dataset", project, pk)
-    messages.success(request, _t("%(name)s is being deleted.") % {"name": doomed.name})
+    messages.success(request, gettext("%(name)s is being deleted.") % {"name": doomed.name})
     return redirect("datasets", project)
 
 

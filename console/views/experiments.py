@@ -5,7 +5,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -72,5 +72,5 @@ def experiment_delete(request: HttpRequest, project: str, pk: str) -> HttpRespon
     except Conflict as error:
         refuse(request, error)
         return redirect("experiment", project, pk)
-    messages.success(request, _t("%(name)s was deleted.") % {"name": doomed.name})
+    messages.success(request, gettext("%(name)s has been deleted.") % {"name": doomed.name})
     return redirect("experiments", project)

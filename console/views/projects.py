@@ -5,7 +5,7 @@ from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from console.access import load_project
@@ -22,7 +22,7 @@ def project_create(request: HttpRequest) -> HttpResponse:
         made = form.call(services.project_create, owner=request.user, **form.cleaned_data)
         if made:
             return redirect("dashboard", made.pk)
-    context = {"form": form, "heading": _t("New project"), "back": reverse("home")}
+    context = {"form": form, "heading": gettext("New project"), "back": reverse("home")}
     return render(request, "console/form.html", context)
 
 
@@ -44,7 +44,7 @@ def member_set(request: HttpRequest, project: str) -> HttpResponse:
     if form.is_valid():
         user, role = form.cleaned_data["username"], form.cleaned_data["role"]
         if form.call(services.member_set, project=owner, user=user, role=role, actor=request.user):
-            text = _t("%(name)s is now %(role)s in this project.")
+            text = gettext("%(name)s is now %(role)s in this project.")
             messages.success(request, text % {"name": user, "role": Role(role).label})
             return redirect("project_settings", project)
     return _settings(request, owner, form)
@@ -59,5 +59,5 @@ def member_remove(request: HttpRequest, project: str, user: int) -> HttpResponse
     except Conflict as error:
         refuse(request, error)
     else:
-        messages.success(request, _t("%(name)s is no longer a member.") % {"name": member})
+        messages.success(request, gettext("%(name)s is no longer a member.") % {"name": member})
     return redirect("project_settings", project) if member != request.user else redirect("home")

@@ -10,6 +10,12 @@ from training.errors import Conflict
 from training.models import Event, Membership, Project, Role
 from training.services.naming import name_errors, raise_if, taken
 
+NOW = {  # a text for each role, since the parameters of a stored Message are not translated
+    Role.VIEWER: gettext_noop("%(user)s is now a viewer."),
+    Role.EDITOR: gettext_noop("%(user)s is now an editor."),
+    Role.ADMIN: gettext_noop("%(user)s is now an admin."),
+}
+
 
 def project_create(*, name: str, owner: Any, description: str = "") -> Project:
     """Make a project with `owner` as its admin. Raises ValidationError."""
@@ -32,7 +38,7 @@ def member_set(*, project: Project, user: Any, role: str, actor: Any) -> Members
         if role != Role.ADMIN:
             _keep_an_admin(project, user)
         member, _created = Membership.objects.update_or_create(project=project, user=user, defaults={"role": role})
-        reason = Message(gettext_noop("%(user)s is %(role)s."), {"user": user.get_username(), "role": role})
+        reason = Message(NOW[Role(role)], {"user": user.get_username()})
         _record(project, "member_set", actor=actor, reason=reason)
     return member
 
