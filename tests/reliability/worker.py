@@ -100,7 +100,7 @@ class Console:
         """The pid of the process that follows this training."""
         return int(self.row(training_id, "lease_owner")[0].split(":")[1])
 
-    def wait(self, training_id: str, status: str, step: int = 0, seconds: float = 90) -> None:
+    def wait(self, training_id: str, status: str, step: int = 0, seconds: float = 180) -> None:
         deadline = time.monotonic() + seconds
         while (now := self.row(training_id, "status", "step"))[0] != status or now[1] < step:
             assert time.monotonic() < deadline, f"{now}\n{(self.home / 'worker.log').read_text()[-4000:]}"
