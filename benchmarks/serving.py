@@ -30,7 +30,7 @@ from training.trainer.weights import Weights
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = [{"id": i, "name": f"class {i}"} for i in range(10)]
-THREADS = int(os.environ.get("BENCH_THREADS", 0)) or len(os.sched_getaffinity(0))
+THREADS = int(os.environ.get("BENCH_THREADS", "0")) or len(os.sched_getaffinity(0))
 PAUSE_SECONDS = 0.005  # between two measurements: what the last one left running comes to rest
 PROMISED_RATIO = 0.5  # of ResNet-50 at 28 x 28
 
