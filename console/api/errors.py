@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, RequestDataTooBig, SuspiciousOperation, ValidationError
 from django.db.models import Model
+from django.http import Http404
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -53,6 +54,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
         return Response(error_body("conflict", in_language(exc.message.as_json()), _by_kind(blockers)), status=409)
     if isinstance(exc, ValidationError):
         exc = exceptions.ValidationError(_django_fields(exc))
+    if isinstance(exc, Http404):  # its own text names the model, in English only
+        exc = exceptions.NotFound()
     if isinstance(exc, SuspiciousOperation):  # Django's limits of a form: too many fields, too long a field
         status = 413 if isinstance(exc, RequestDataTooBig) else 400
         return Response(error_body(CODES[status], str(exc)), status=status)
