@@ -60,11 +60,11 @@ def _group(same: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def preview(dataset: Dataset, query: QueryDict) -> dict[str, Any]:
-    """A page of a split's images as the query asks for it: ?split=, ?page=, ?overlay=0. Nonsense in it is ignored."""
+    """Some of a split's images: ?split=, ?images= (which page of them), ?overlay=0. Nonsense in it is ignored."""
     splits = [name for name in SPLITS if name in dataset.images]
     split = str(query.get("split"))
     split = split if split in splits else splits[0]
-    page = Paginator(range(dataset.images[split]), previews.PER_PAGE).get_page(query.get("page"))
+    page = Paginator(range(dataset.images[split]), previews.PER_PAGE).get_page(query.get("images"))
     return {
         "splits": splits,
         "counts": dataset.images,

@@ -74,11 +74,13 @@ document.addEventListener("htmx:afterSwap", (event) => {
   target.focus({ preventScroll: true });
 });
 
-// Search, sort and paging leave the open row open: its address stays, only the query changes.
+// Search, sort and paging leave the open row open: its address and its tab stay, the rest of the query changes.
 document.addEventListener("htmx:configRequest", (event) => {
   const { target, elt } = event.detail;
   if (target.id !== "rows" || elt.hasAttribute("data-poll") || !document.querySelector("#detail > *")) return;
   event.detail.path = event.detail.path.replace(/^[^?]*/, location.pathname);
+  const tab = new URLSearchParams(location.search).get("tab");
+  if (tab) event.detail.parameters.tab = tab;
 });
 
 // Polling rests while the page is hidden, while a dialog or menu is open (nothing moves under the pointer), and while

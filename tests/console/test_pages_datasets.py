@@ -78,7 +78,8 @@ def test_preview_shows_a_split_with_its_boxes_and_pages(editor, project, ready):
     url = reverse("dataset", args=[project.pk, ready.pk])
     first = text(editor, url, tab="preview")
     assert first.count("<figure>") == 24
-    assert "page=2" in first
+    assert "images=2" in first
+    assert text(editor, url, tab="preview", images="2").count("<figure>") == ready.images["train"] - 24
     assert text(editor, url, tab="preview", split="validation").count("<figure>") == ready.images["validation"]
     source = first.split("<figure>")[1].split('<img src="')[1].split('"')[0].replace("&amp;", "&")
     plain = editor.get(source.replace("overlay=1", "overlay=0"))
