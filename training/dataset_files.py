@@ -57,6 +57,8 @@ def remove(dataset_id: str) -> None:
     if dataset is None:
         return
     with locked(dataset.folder, wait=True):  # an ingest that still runs notices the status and lets go
+        for name in ("data", "data.tmp"):  # first what takes long: the lock must be there until the end
+            shutil.rmtree(dataset.folder / name, ignore_errors=True)
         shutil.rmtree(dataset.folder)
         lifecycle.record(dataset, "deleted", from_status=dataset.status)
         dataset.delete()

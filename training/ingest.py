@@ -41,14 +41,7 @@ def run(dataset_id: str) -> None:
             return
         try:
             dataset.refresh_from_db()
-            if dataset.status != DatasetStatus.VALIDATING:
-                return
-            if dataset_files.count_attempt(dataset.folder) > MAX_ATTEMPTS:
-                text = _(
-                    "The worker ended %(count)s times while it checked the zip: it may need more memory than there is."
-                )
-                _finish(dataset, DatasetStatus.INVALID, reason=Message(text, {"count": MAX_ATTEMPTS}))
-            else:
+            if dataset.status == DatasetStatus.VALIDATING:
                 _ingest(dataset)
         except (Abandoned, Dataset.DoesNotExist):
             log.info("dataset %s was deleted while it was validated", dataset_id)

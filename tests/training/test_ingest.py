@@ -93,6 +93,12 @@ def test_a_zip_that_ends_its_worker_each_time_is_given_up(upload):
     assert [p.name for p in dataset.folder.iterdir()] == ["lock"]
 
 
+def test_the_last_attempt_that_a_zip_has_still_counts(upload):
+    dataset = upload(classification_files())
+    (dataset.folder / "attempts").write_bytes(b"." * (ingest.MAX_ATTEMPTS - 1))
+    assert ingested(dataset).status == "READY"
+
+
 def test_a_second_run_of_a_finished_ingest_changes_nothing(upload):
     dataset = ingested(upload(classification_files()))
     before = (dataset.data_folder / "labels.json").stat().st_mtime_ns
