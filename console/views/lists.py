@@ -13,6 +13,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def _filter(request: HttpRequest, model: type[Model], name: str) -> Filter:
     source: Any = model._meta.get_field(name)
     choices = list(source.choices or [])
     value = request.GET.get(name, "")
-    return Filter(name, source.verbose_name, choices, value if value in {key for key, _ in choices} else "")
+    label = _("Status") if name == "status" else source.verbose_name
+    return Filter(name, label, choices, value if value in {key for key, _text in choices} else "")
 
 
 def _heading(column: Column, order: str) -> dict[str, Any]:
