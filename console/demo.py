@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from console.sdk import ApiError, Client
 from training import algorithms, samples
 
+CLEANUP_SECONDS = 180  # for one object: a training that stops saves a checkpoint first
+
 Say = Callable[[str], None]
 
 
@@ -137,22 +139,31 @@ class Demo:
         self.say(f"  {name:<9} {time.monotonic() - began:7.1f} s   {' '.join(done)}")
 
     def cleanup(self) -> None:
-        """Delete what was made, last first. Undeploying takes a moment, so a conflict is tried again."""
+        """Delete what was made, last first. A training stops and a stage is undeployed first, which takes a moment."""
         for address in reversed(self.made):
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + CLEANUP_SECONDS
             while not self._gone(address):
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{address} could not be deleted.")
                 time.sleep(0.5)
 
     def _gone(self, address: str) -> bool:
-        try:
-            self.client.delete(address)
-        except ApiError as error:
-            if error.status not in (404, 409):
-                raise
-            return error.status == 404
+        if _refused(self.client.delete, address) == 404:
+            return True
+        if address.startswith("trainings/"):
+            _refused(self.client.post, f"{address}stop/")
         return False
+
+
+def _refused(call: Callable[[str], Any], address: str) -> int:
+    """The status with which a call was refused, 404 or 409; 0 when it was not. Raises any other ApiError."""
+    try:
+        call(address)
+    except ApiError as error:
+        if error.status not in (404, 409):
+            raise
+        return error.status
+    return 0
 
 
 Labels = list[dict[str, Any]]
