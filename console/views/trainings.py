@@ -14,7 +14,7 @@ from console import logs, results
 from console.access import load, load_project
 from console.answers import refuse
 from console.downloads import Download
-from console.forms.trainings import WEIGHTS, TrainingForm, chosen_algorithm, initial
+from console.forms.trainings import DEVICES, WEIGHTS, TrainingForm, chosen_algorithm, initial
 from console.views.lists import Column, List, Tab, show
 from models_registry.models import Model
 from training import algorithms, services
@@ -94,6 +94,7 @@ def _context(request: HttpRequest, chosen: Training) -> dict[str, Any]:
         "took": _took(chosen),
         "timeout": chosen.timeout_minutes * 60,
         "initial_weights": partial(_weights, chosen),
+        "device": dict(DEVICES).get(chosen.device, chosen.device),
     }
 
 
