@@ -162,6 +162,17 @@ def test_deleting_asks_first_and_names_what_is_in_the_way(open_page, people, pro
     expect(page.locator("#messages")).to_contain_text("signs 01 is being deleted.")
 
 
+def test_polling_goes_on_and_takes_no_focus(open_page, people, project, rows):
+    Dataset.objects.filter(pk=rows[0].pk).update(status="VALIDATING")
+    page = open_page(people.editor)
+    page.goto(reverse("dataset", args=[project.pk, rows[0].pk]))
+    delete = page.locator("#detail").get_by_role("button", name="Delete")
+    delete.focus()
+    Dataset.objects.filter(pk=rows[0].pk).update(progress={"phase": "images", "done": 2, "total": 5})
+    expect(page.get_by_text("2 of 5")).to_be_visible()
+    expect(delete).to_be_focused()
+
+
 def test_the_theme_follows_the_system_until_one_is_chosen(open_page, people, project):
     page = open_page(people.viewer, color_scheme="dark")
     page.goto(reverse("dashboard", args=[project.pk]))
