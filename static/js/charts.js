@@ -104,7 +104,7 @@
         height: HEIGHT,
         legend: { show: false },
         cursor: { drag: { x: true, y: false }, points: { size: 7 }, sync: { key: this.options.sync } },
-        scales: { x: { time: this.options.time }, y: { range: (plot, low, high) => this.range(low, high) } },
+        scales: { x: { time: this.options.time, range: (plot, low, high) => this.span(low, high) }, y: { range: (plot, low, high) => this.range(low, high) } },
         axes: [along, { ...axis, values: labels, size: 60 }],
         series: [{}, ...this.description.series.map((one, index) => this.line(one, index))],
         hooks: { setCursor: [() => this.showTip()] },
@@ -124,6 +124,14 @@
         paths: bars ? uPlot.paths.bars({ size: [0.8, 24] }) : undefined,
         points: { show: !bars && one.points.length <= 40, size: 5 },
       };
+    }
+
+    /** What is shown of x. A lone point does not fill decades, and the outer bars are not cut in half. */
+    span(low, high) {
+      if (low === null || high === null) return [0, 1];
+      if (!this.options.time) return low === high ? [0, high * 1.1 || 1] : [low, high];
+      const room = low === high ? 1800 : this.description.stacked ? 30 : 0;
+      return [low - room, high + room];
     }
 
     /** A flat series and an empty one get room too; a value that is never negative is not drawn below zero. */
