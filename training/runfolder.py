@@ -92,7 +92,7 @@ def failure(training: Training, trainer: ProcessId | None) -> Message | None:
     found = None
     for event in events(training.folder / "events.jsonl"):
         if event["type"] == "failure" and event["t"] >= since:
-            found = Message(event["text"], event.get("params") or {})
+            found = Message.from_json(event)
     return found
 
 

@@ -105,7 +105,8 @@ def message(value: dict[str, Any] | None) -> str:
     if not value:
         return ""
     text = gettext(value["text"])
-    return text % value["params"] if value.get("params") else text
+    params = {name: message(v) if isinstance(v, dict) else v for name, v in (value.get("params") or {}).items()}
+    return text % params if params else text
 
 
 @register.filter

@@ -170,6 +170,17 @@ def test_the_api_gives_reasons_in_the_language_of_the_request(korean, api, peopl
     assert shown.json()["status_reason"].startswith("학습 프로세스가 종료 코드 9(으)로")
 
 
+def test_a_reason_within_a_reason_is_in_the_reader_s_language_too(korean, api, people, project, failed):
+    text = "Training starts from scratch, because the pretrained weights %(weights)s cannot be had: %(reason)s"
+    inner = Stored("The download took longer than %(seconds)s seconds.", {"seconds": 120})
+    stored = Stored(text, {"weights": "microsoft/resnet-50", "reason": inner})
+    assert str(Stored.from_json(stored.as_json())).endswith("cannot be had: The download took longer than 120 seconds.")
+    Training.objects.filter(pk=failed.pk).update(warnings=[{"code": "from_scratch", **stored.as_json()}])
+    client, address = api(people.viewer), f"/api/v1/trainings/{failed.pk}/"
+    [warning] = client.get(address, headers={"Accept-Language": "ko"}).json()["warnings"]
+    assert warning["message"].endswith("처음부터 학습합니다: 다운로드가 120초 안에 끝나지 않았습니다.")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "words"),
     [

@@ -11,6 +11,7 @@ import torch
 
 from tests.runs import ARCHITECTURES, ROOT, events_of, labels_of, make_dataset, make_run
 from training import algorithms
+from training.algorithms.base import Message
 from training.trainer import weights
 from training.trainer.config import Config
 from training.trainer.events import Events
@@ -59,7 +60,7 @@ def test_auto_without_any_weights_starts_from_scratch_and_says_so(tmp_path):
     assert resolve(settings) == Weights("scratch")
     [warning] = events_of(settings.run, "warning")
     assert warning["code"] == "from_scratch"
-    text = warning["text"] % warning["params"]
+    text = str(Message.from_json(warning))
     assert "from scratch" in text
     assert "microsoft/resnet-50" in text
     assert "HF_HUB_OFFLINE" in text
@@ -78,7 +79,7 @@ def test_an_incomplete_or_foreign_folder_is_not_taken_for_the_weights(tmp_path):
     save("semantic_segmentation", tmp_path / "site" / "resnet-50")
     settings = config(tmp_path, initial_weights="auto", pretrained_folder=str(tmp_path / "site"))
     assert resolve(settings) == Weights("scratch")
-    assert "segformer" in events_of(settings.run, "warning")[0]["params"]["reason"]
+    assert "segformer" in str(Message.from_json(events_of(settings.run, "warning")[0]))
     (tmp_path / "site" / "resnet-50" / "model.safetensors").unlink()
     assert resolve(settings) == Weights("scratch")
 
@@ -109,7 +110,7 @@ def test_a_download_cannot_outlive_its_deadline(tmp_path, monkeypatch):
         began = time.monotonic()
         assert resolve(settings) == Weights("scratch")
         assert time.monotonic() - began < 8
-    assert "longer than 3 seconds" in events_of(settings.run, "warning")[0]["params"]["reason"]
+    assert "longer than 3 seconds" in str(Message.from_json(events_of(settings.run, "warning")[0]))
 
 
 def test_a_site_without_network_fails_in_moments(tmp_path):

@@ -19,7 +19,8 @@ def gettext_noop(text: str) -> str:
 class Message:
     """A sentence for a person: an English template and its parameters.
 
-    Stored as JSON, so that the same reason can be shown in the reader's language later.
+    Stored as JSON, so that the same reason can be shown in the reader's language later. A parameter may be a
+    Message too: the reason within a reason.
     """
 
     text: str
@@ -29,11 +30,14 @@ class Message:
         return self.text % self.params if self.params else self.text
 
     def as_json(self) -> dict[str, Any]:
-        return {"text": self.text, "params": dict(self.params)}
+        params = {name: v.as_json() if isinstance(v, Message) else v for name, v in self.params.items()}
+        return {"text": self.text, "params": params}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Message":
-        return cls(value["text"], value.get("params") or {})
+        given = value.get("params") or {}
+        params = {name: cls.from_json(v) if isinstance(v, Mapping) else v for name, v in given.items()}
+        return cls(value["text"], params)
 
 
 @dataclass(frozen=True)

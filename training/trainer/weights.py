@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
@@ -28,7 +29,11 @@ class Weights:
 
 
 class Unavailable(Exception):
-    """The pretrained weights cannot be had; the text says why."""
+    """The weights cannot be had; `message` says why."""
+
+    def __init__(self, text: str, **params: Any) -> None:
+        self.message = Message(text, params)
+        super().__init__(str(self.message))
 
 
 def is_complete(folder: Path) -> bool:
@@ -51,7 +56,7 @@ def resolve(config: Config, model_type: str, events: Events) -> Weights:
         _check_type(folder, model_type)
         return Weights("pretrained", folder)
     except Unavailable as reason:
-        names = {"weights": config.spec.pretrained.repository, "reason": str(reason)}
+        names = {"weights": config.spec.pretrained.repository, "reason": reason.message}
         if config.initial_weights == "pretrained":
             text = gettext_noop("The pretrained weights %(weights)s cannot be had: %(reason)s")
             raise Failure("no_pretrained_weights", Message(text, names)) from reason
@@ -65,18 +70,19 @@ def resolve(config: Config, model_type: str, events: Events) -> Weights:
 def _own_model(folder: Path, model_type: str) -> Weights:
     try:
         if not is_complete(folder):
-            raise Unavailable(f"{folder.name} has no complete model in it.")
+            raise Unavailable(gettext_noop("%(folder)s has no complete model in it."), folder=folder.name)
         _check_type(folder, model_type)
     except Unavailable as reason:
         text = gettext_noop("The weights to start from cannot be used: %(reason)s")
-        raise Failure("no_weights", Message(text, {"reason": str(reason)})) from reason
+        raise Failure("no_weights", Message(text, {"reason": reason.message})) from reason
     return Weights("model", folder)
 
 
 def _check_type(folder: Path, model_type: str) -> None:
     found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     if found != model_type:
-        raise Unavailable(f"{folder.name} is a {found} model, not {model_type}.")
+        text = gettext_noop("%(folder)s is a %(found)s model, not %(wanted)s.")
+        raise Unavailable(text, folder=folder.name, found=found, wanted=model_type)
 
 
 def _pretrained(config: Config) -> Path:
@@ -102,7 +108,7 @@ def _cached(pretrained: Pretrained) -> Path | None:
 def _download(pretrained: Pretrained, seconds: float) -> Path:
     """Raises Unavailable when there is no network, no such model, or no time left."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise Unavailable("HF_HUB_OFFLINE is set, and they are not in the local cache.")
+        raise Unavailable(gettext_noop("HF_HUB_OFFLINE is set, and they are not in the local cache."))
     command = [sys.executable, "-m", "training.trainer.download", pretrained.repository, pretrained.revision]
     timeouts = {"HF_HUB_ETAG_TIMEOUT": "10", "HF_HUB_DOWNLOAD_TIMEOUT": "10", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     try:
@@ -110,8 +116,10 @@ def _download(pretrained: Pretrained, seconds: float) -> Path:
             command, env={**timeouts, **os.environ}, capture_output=True, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"the download took longer than {seconds:g} seconds.") from error
+        text = gettext_noop("The download took longer than %(seconds)s seconds.")
+        raise Unavailable(text, seconds=f"{seconds:g}") from error
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
-        raise Unavailable(f"the download failed ({lines[-1] if lines else done.returncode}).")
+        last = lines[-1] if lines else str(done.returncode)
+        raise Unavailable(gettext_noop("The download failed (%(error)s)."), error=last)
     return Path(done.stdout.strip().splitlines()[-1])
