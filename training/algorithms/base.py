@@ -7,6 +7,7 @@ trainer all read that one object, so a default or a range is written down exactl
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 
@@ -61,6 +62,11 @@ class Problem:
             "message": str(self.message),
             **self.message.as_json(),
         }
+
+
+def written(number: float) -> str:
+    """As a person writes it: 0.00001, not 1e-05."""
+    return f"{Decimal(repr(number)).normalize():f}"
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class Hyperparameter:
             return None
         return Message(
             gettext_noop("%(value)s is unlikely to train well: usual values lie between %(low)s and %(high)s."),
-            {"value": f"{value:g}", "low": f"{self.usual[0]:g}", "high": f"{self.usual[1]:g}"},
+            {"value": written(value), "low": written(self.usual[0]), "high": written(self.usual[1])},
         )
 
 
