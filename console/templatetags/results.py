@@ -44,7 +44,7 @@ def translated(text: str) -> str:
 
 @register.filter
 def share(value: float | None) -> str:
-    """A share from 0 to 1 as a percentage, cut after two digits, so that only all is 100 %; a dash when there is none."""
+    """A share from 0 to 1 as a percentage. Cut after two digits, so that only all of it is 100 %."""
     if value is None:
         return "–"
     percent = value * 100

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from endpoints import routes
+from endpoints import routes, statistics
 from endpoints.models import Endpoint
 from tests.console import served
 from tests.console.test_pages_endpoints import Engine
@@ -239,6 +240,17 @@ def test_input_json_of_the_chosen_image_is_downloaded(open_page, people, endpoin
     assert download.value.suggested_filename == "input.json"
     content = json.loads(download.value.path().read_text())
     assert content == engine.received[0][1]
+
+
+def test_recent_requests_stay_open_while_new_ones_come(open_page, people, endpoint):
+    page = stage_page(open_page(people.viewer), endpoint)
+    page.get_by_text("Recent requests").click()
+    recent = page.get_by_role("region", name="Recent requests")
+    expect(recent).to_contain_text("No request yet.")
+    call = statistics.Call(endpoint.default_stage.pk, timezone.now(), "/inference", 400, 12, error="no instances")
+    statistics.write([call])
+    expect(recent.get_by_role("row").nth(1)).to_contain_text("no instances", timeout=15_000)
+    expect(page.locator(".figures")).to_contain_text("Requests1")
 
 
 def test_the_example_in_python_is_a_tab_away(open_page, people, endpoint):
