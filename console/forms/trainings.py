@@ -16,7 +16,7 @@ from console.templatetags.console import message
 from models_registry.models import Model
 from models_registry.services import model_weights_folder
 from training import algorithms
-from training.algorithms.base import Algorithm, Hyperparameter
+from training.algorithms.base import Algorithm, Hyperparameter, written
 from training.models import Dataset, Experiment, Project, Training
 from training.services import experiment_create, training_checkpoints, training_create
 
@@ -45,7 +45,7 @@ class HyperparameterField(forms.Field):
     def __init__(self, parameter: Hyperparameter) -> None:
         super().__init__(required=False, label=parameter.name, help_text=_(parameter.text))
         self.parameter = parameter
-        self.initial = short(parameter.default)
+        self.initial = written(parameter.default)
         attrs = {"inputmode": "decimal", "autocomplete": "off", "placeholder": self.initial, "class": "font-monospace"}
         self.widget.attrs.update(attrs | self._hint())
 
@@ -55,7 +55,7 @@ class HyperparameterField(forms.Field):
         if usual is None:
             return {}
         text = gettext("%(value)s is unlikely to train well: usual values lie between %(low)s and %(high)s.")
-        low, high = (f"{bound:g}" for bound in usual)
+        low, high = (written(bound) for bound in usual)
         hint = text % {"value": "%(value)s", "low": low, "high": high}
         return {"data-low": low, "data-high": high, "data-hint": hint}
 
@@ -71,11 +71,6 @@ class HyperparameterField(forms.Field):
             return self.parameter.clean(number)
         except ValueError as error:
             raise ValidationError(message(error.args[0].as_json())) from error
-
-
-def short(value: float) -> str:
-    """A number as a person would type it: 500, 0.1, 0.0002."""
-    return f"{value:.10f}".rstrip("0").rstrip(".") if isinstance(value, float) and value >= 1e-6 else f"{value}"
 
 
 class TrainingForm(ServiceForm):
@@ -198,7 +193,7 @@ def initial(values: Mapping[str, Any], algorithm: Algorithm | None) -> dict[str,
 
     Hyperparameters are left out when they were shown for another algorithm: they take the new one's defaults.
     """
-    nested = {f"{PREFIX}{name}": short(value) for name, value in values.get("hyperparameters", {}).items()}
+    nested = {f"{PREFIX}{name}": written(value) for name, value in values.get("hyperparameters", {}).items()}
     flat = {key: value for key, value in values.items() if key != "hyperparameters"} | nested
     key = algorithm.key if algorithm else ""
     if flat.get("shown_algorithm", key) != key:

@@ -8,7 +8,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext
 
 from console import results
-from console.forms.trainings import short
+from training.algorithms.base import written
 
 register = template.Library()
 
@@ -33,7 +33,7 @@ def figure(value: float | None) -> str:
 @register.filter
 def typed(value: float | None) -> str:
     """A hyperparameter's value as a person would type it: 0.0002, not 0.0002000."""
-    return "–" if value is None else short(value)
+    return "–" if value is None else written(value)
 
 
 @register.filter

@@ -87,7 +87,7 @@ def test_the_form_shows_default_range_and_the_hint_of_every_hyperparameter(edito
         assert f'name="hyperparameters.{parameter.name}"' in text
         assert parameter.range_text in text
         assert parameter.text in text
-    assert "0.1 is unlikely to train well: usual values lie between 1e-05 and 0.005." in text
+    assert "0.1 is unlikely to train well: usual values lie between 0.00001 and 0.005." in text
 
 
 def test_only_ready_datasets_of_the_algorithm_are_offered(editor, project, pets):
