@@ -5,7 +5,7 @@ import tempfile
 
 os.environ.setdefault("CONSOLE_HOME", tempfile.mkdtemp(prefix="console-test-"))
 
-from console.settings import *  # noqa: E402, F403
+from console.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

@@ -43,9 +43,7 @@ def test_engine_imports_neither_django_nor_torch(algorithm):
 
 def test_imports_point_one_way():
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
-    result = subprocess.run(
-        command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False, timeout=300
-    )
+    result = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 0, result.stdout
 
 

@@ -124,9 +124,7 @@ class Owned(models.Model):
     class Meta:
         abstract = True
         ordering = ["-created_at"]
-        constraints = [
-            models.UniqueConstraint(fields=["project", "name"], name="%(class)s_name_unique_in_project")
-        ]
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="%(class)s_name_unique_in_project")]
 
     def __str__(self) -> str:
         return self.name

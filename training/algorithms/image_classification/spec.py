@@ -24,9 +24,13 @@ ALGORITHM = Algorithm(
         Hyperparameter(
             "per_device_eval_batch_size", int, 16, 1, gettext_noop("Images a step in evaluation, on each device.")
         ),
-        Hyperparameter("num_train_epochs", int, 3, 1, gettext_noop("How often training goes through the whole dataset.")),
+        Hyperparameter(
+            "num_train_epochs", int, 3, 1, gettext_noop("How often training goes through the whole dataset.")
+        ),
         Hyperparameter("save_steps", int, 500, 1, gettext_noop("A checkpoint is saved every so many steps.")),
-        Hyperparameter("logging_steps", int, 10, 1, gettext_noop("Loss and learning rate are logged every so many steps.")),
+        Hyperparameter(
+            "logging_steps", int, 10, 1, gettext_noop("Loss and learning rate are logged every so many steps.")
+        ),
     ),
     metrics=(
         Metric("accuracy", gettext_noop("Correct predictions / all images.")),

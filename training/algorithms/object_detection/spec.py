@@ -57,7 +57,9 @@ ALGORITHM = Algorithm(
             maximum=1.0,
         ),
         Hyperparameter("save_steps", int, 500, 1, gettext_noop("A checkpoint is saved every so many steps.")),
-        Hyperparameter("logging_steps", int, 10, 1, gettext_noop("Loss and learning rate are logged every so many steps.")),
+        Hyperparameter(
+            "logging_steps", int, 10, 1, gettext_noop("Loss and learning rate are logged every so many steps.")
+        ),
     ),
     metrics=COCO_METRICS,
     splits={"train": True, "validation": False, "test": False},

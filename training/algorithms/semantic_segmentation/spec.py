@@ -28,13 +28,24 @@ ALGORITHM = Algorithm(
             "num_train_epochs", float, 3.0, 0.0, gettext_noop("How often training goes through the whole dataset.")
         ),
         Hyperparameter("save_steps", int, 500, 1, gettext_noop("A checkpoint is saved every so many steps.")),
-        Hyperparameter("logging_steps", int, 10, 1, gettext_noop("Loss and learning rate are logged every so many steps.")),
+        Hyperparameter(
+            "logging_steps", int, 10, 1, gettext_noop("Loss and learning rate are logged every so many steps.")
+        ),
     ),
     metrics=(
-        Metric("mean_iou", gettext_noop("Overlap of predicted and true region / their union, averaged over the classes.")),
-        Metric("mean_accuracy", gettext_noop("Share of a class's pixels that are predicted right, averaged over the classes.")),
+        Metric(
+            "mean_iou", gettext_noop("Overlap of predicted and true region / their union, averaged over the classes.")
+        ),
+        Metric(
+            "mean_accuracy",
+            gettext_noop("Share of a class's pixels that are predicted right, averaged over the classes."),
+        ),
         Metric("overall_accuracy", gettext_noop("Share of all pixels that are predicted right.")),
-        Metric("per_category_accuracy", gettext_noop("Share of each class's pixels that are predicted right."), per_class=True),
+        Metric(
+            "per_category_accuracy",
+            gettext_noop("Share of each class's pixels that are predicted right."),
+            per_class=True,
+        ),
         Metric("per_category_iou", gettext_noop("Overlap / union of each class."), per_class=True),
     ),
     splits={"train": True, "validation": True, "test": False},
