@@ -20,9 +20,12 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 Axe = Callable[[Page], list[str]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium (CHROMIUM names another), else the one that playwright installed."""
+    """The system's Chromium (CHROMIUM names another), else the one that playwright installed.
+
+    A module's, not the session's: while playwright's loop runs, no other test of this process could run its own.
+    """
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
         path = found or playwright.chromium.executable_path

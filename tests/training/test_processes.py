@@ -1,0 +1,21 @@
+"""Ending a session must not eat the exit status of a child: the runner judges a training's end by it."""
+
+import signal
+import sys
+
+import pytest
+
+from training.processes import ProcessId, kill_session, session_members, spawn_session
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+CHILD = "import subprocess; subprocess.run(['sleep', '60'])"
+FORK = [sys.executable, "-c", CHILD]
+
+
+@pytest.mark.parametrize("command", [SLEEP, FORK])
+def test_a_killed_session_leaves_no_process_and_its_leader_was_killed_by_a_signal(command, tmp_path):
+    child = spawn_session(command, tmp_path / "log", tmp_path, {})
+    leader = ProcessId.of(child.pid)
+    assert kill_session(leader) >= 1
+    assert session_members(leader) == []
+    assert child.wait(10) == -signal.SIGKILL
