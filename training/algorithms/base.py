@@ -128,6 +128,13 @@ class Hyperparameter:
         )
 
 
+# The two that every algorithm of the guide has alike.
+SAVE_STEPS = Hyperparameter("save_steps", int, 500, 1, gettext_noop("A checkpoint is saved every so many steps."))
+LOGGING_STEPS = Hyperparameter(
+    "logging_steps", int, 10, 1, gettext_noop("Loss and learning rate are logged every so many steps.")
+)
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric as TensorBoard, the job page and the model name it. `per_class`: one series a class."""

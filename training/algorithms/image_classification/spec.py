@@ -1,6 +1,14 @@
 """Image Classification: ResNet-50. Defaults and ranges are the guide's."""
 
-from training.algorithms.base import Algorithm, Hyperparameter, Metric, Pretrained, gettext_noop
+from training.algorithms.base import (
+    LOGGING_STEPS,
+    SAVE_STEPS,
+    Algorithm,
+    Hyperparameter,
+    Metric,
+    Pretrained,
+    gettext_noop,
+)
 
 ALGORITHM = Algorithm(
     key="image_classification",
@@ -27,10 +35,8 @@ ALGORITHM = Algorithm(
         Hyperparameter(
             "num_train_epochs", int, 3, 1, gettext_noop("How often training goes through the whole dataset.")
         ),
-        Hyperparameter("save_steps", int, 500, 1, gettext_noop("A checkpoint is saved every so many steps.")),
-        Hyperparameter(
-            "logging_steps", int, 10, 1, gettext_noop("Loss and learning rate are logged every so many steps.")
-        ),
+        SAVE_STEPS,
+        LOGGING_STEPS,
     ),
     metrics=(
         Metric("accuracy", gettext_noop("Correct predictions / all images.")),

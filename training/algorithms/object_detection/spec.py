@@ -1,6 +1,14 @@
 """Object Detection: DETR with a ResNet-50 backbone. Defaults and ranges are the guide's."""
 
-from training.algorithms.base import Algorithm, Hyperparameter, Metric, Pretrained, gettext_noop
+from training.algorithms.base import (
+    LOGGING_STEPS,
+    SAVE_STEPS,
+    Algorithm,
+    Hyperparameter,
+    Metric,
+    Pretrained,
+    gettext_noop,
+)
 
 _IOU, _AREAS = "0.50:0.95", ("small", "medium", "large")
 
@@ -56,10 +64,8 @@ ALGORITHM = Algorithm(
             gettext_noop("Score that a box must reach to be returned by inference."),
             maximum=1.0,
         ),
-        Hyperparameter("save_steps", int, 500, 1, gettext_noop("A checkpoint is saved every so many steps.")),
-        Hyperparameter(
-            "logging_steps", int, 10, 1, gettext_noop("Loss and learning rate are logged every so many steps.")
-        ),
+        SAVE_STEPS,
+        LOGGING_STEPS,
     ),
     metrics=COCO_METRICS,
     splits={"train": True, "validation": False, "test": False},
