@@ -62,14 +62,16 @@ def results(source: Any) -> list[Result]:
     plain = [metric for metric in algorithms.get(source.algorithm).metrics if not metric.per_class]
     rows = []
     for metric in (loss, *plain):
-        validation, test = value_of(source.metrics, _stored(metric)), value_of(source.test_metrics, _stored(metric))
+        validation = value_of(source.metrics, _stored(metric, "eval_loss"))
+        test = value_of(source.test_metrics, _stored(metric, "test_loss"))
         if validation is not None or test is not None:
             rows.append(Result(label(metric.name), gettext(metric.text), validation, test))
     return rows
 
 
-def _stored(metric: Metric) -> str:
-    return "eval_loss" if metric.name == "loss" else metric.name
+def _stored(metric: Metric, loss: str) -> str:
+    """A metric's name where a split's figures are stored: there the loss has a name of its own."""
+    return loss if metric.name == "loss" else metric.name
 
 
 def class_results(source: Any) -> ClassResults | None:

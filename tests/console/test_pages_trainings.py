@@ -223,10 +223,10 @@ def test_the_overview_says_why_it_failed_and_what_to_know(editor, pets):
 
 
 def test_validation_and_test_results_are_shown_apart(editor, pets):
-    row = served.training(pets, test_metrics={"accuracy": 0.81257})
-    text = page(editor, row)
-    cells = re.search(r'<th scope="row">accuracy</th>(.*?)</tr>', text, re.DOTALL)[1]
-    assert re.findall(r'text-end">([^<]+)<', cells) == ["0.9100", "0.8126"]
+    text = page(editor, served.training(pets, test_metrics={"accuracy": 0.81257, "test_loss": 0.42}))
+    for name, values in {"accuracy": ["0.9100", "0.8126"], "loss": ["0.3000", "0.4200"]}.items():
+        cells = re.search(rf'<th scope="row">{name}</th>(.*?)</tr>', text, re.DOTALL)[1]
+        assert re.findall(r'text-end">([^<]+)<', cells) == values
 
 
 def test_classes_have_a_table_of_their_own(editor, project, home):
