@@ -23,7 +23,7 @@ class _ServingForm(ServiceForm):
 
 class EndpointForm(_ServingForm):
     name = forms.CharField(label=_("Name"), max_length=50)
-    model = forms.ModelChoiceField(Model.objects.none(), label=_("Model"))
+    model = forms.ModelChoiceField(Model.objects.none(), label=_("Model"), empty_label=_("Choose a model"))
     access = forms.ChoiceField(
         label=_("Who may call it"),
         choices=[(Access.KEY, _("Whoever has a key")), (Access.OPEN, _("Everybody who reaches this server"))],
@@ -38,7 +38,7 @@ class EndpointForm(_ServingForm):
 
 class StageForm(_ServingForm):
     name = forms.CharField(label=_("Name"), max_length=30, help_text=_("Lowercase letters and digits, at most 30."))
-    model = forms.ModelChoiceField(Model.objects.none(), label=_("Model"))
+    model = forms.ModelChoiceField(Model.objects.none(), label=_("Model"), empty_label=_("Choose a model"))
     resource_path = forms.CharField(
         label=_("Resource path"), max_length=100, initial="/inference", required=False, help_text=PATH_HELP
     )
@@ -48,7 +48,7 @@ class StageForm(_ServingForm):
 class ResourceForm(_ServingForm):
     """A second model on a stage."""
 
-    model = forms.ModelChoiceField(Model.objects.none(), label=_("Model"))
+    model = forms.ModelChoiceField(Model.objects.none(), label=_("Model"), empty_label=_("Choose a model"))
     path = forms.CharField(
         label=_("Resource path"), max_length=100, help_text=_("Another one than those that the stage has already.")
     )

@@ -9,7 +9,7 @@ class ModelForm(ServiceForm):
     """A new model. Only a COMPLETE training makes one."""
 
     name = forms.CharField(label=_("Name"), max_length=50)
-    training = forms.ModelChoiceField(Training.objects.none(), label=_("Training"))
+    training = forms.ModelChoiceField(Training.objects.none(), label=_("Training"), empty_label=_("Choose a training"))
     description = forms.CharField(label=_("Description"), max_length=255, required=False)
 
     def __init__(self, *args: object, project: Project, **kwargs: object) -> None:

@@ -85,7 +85,7 @@ class TrainingForm(ServiceForm):
         label=_("or a new one"), max_length=50, required=False, help_text=_("Its name; it is added with the training.")
     )
     algorithm = forms.ChoiceField(label=_("Algorithm"), choices=algorithms.CHOICES, widget=forms.RadioSelect)
-    dataset = forms.ModelChoiceField(Dataset.objects.none(), label=_("Dataset"))
+    dataset = forms.ModelChoiceField(Dataset.objects.none(), label=_("Dataset"), empty_label=_("Choose a dataset"))
     initial_weights = forms.ChoiceField(label=_("Initial weights"), required=False)
     checkpoint = forms.ChoiceField(label=_("Checkpoint to start from"), required=False)
     device = forms.ChoiceField(label=_("Device"), choices=DEVICES, required=False)

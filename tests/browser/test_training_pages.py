@@ -130,7 +130,7 @@ def test_another_algorithm_changes_what_depends_on_it_only(open_page, people, pr
     expect(page.get_by_label("input_size")).to_have_count(0)
     expect(page.get_by_label("learning_rate")).to_have_value("0.0002")
     expect(page.get_by_label("Name", exact=True)).to_have_value("typed before")
-    expect(page.get_by_label("Dataset").locator("option")).to_have_text(["---------", "roads"])
+    expect(page.get_by_label("Dataset").locator("option")).to_have_text(["Choose a dataset", "roads"])
 
 
 def test_the_form_works_without_javascript(open_page, people, project, pets):
