@@ -51,7 +51,8 @@ class List:
     order: str = "-created_at"
     page_size: int = 10
     styles: tuple[str, ...] = ()  # static files that its details need, loaded with the list
-    scripts: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()  # plain scripts
+    scripts: tuple[str, ...] = ()  # modules
 
 
 @dataclass

@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
@@ -79,8 +80,8 @@ def _hours(request: HttpRequest) -> int:
 @require_GET
 def stage_statistics(request: HttpRequest, project: str, endpoint: str, pk: str) -> JsonResponse:
     """Requests and times over time, as static/js/charts.js wants them."""
-    chosen = _stage(request, project, pk)
-    minutes = services.stage_statistics(chosen, _hours(request))["minutes"]
+    chosen, hours, now = _stage(request, project, pk), _hours(request), int(timezone.now().timestamp())
+    minutes = services.stage_statistics(chosen, hours)["minutes"]
     kinds = (
         ("server_errors", _("server error"), "bad"),
         ("client_errors", _("request error"), "warning"),
@@ -91,7 +92,8 @@ def stage_statistics(request: HttpRequest, project: str, endpoint: str, pk: str)
         {"title": gettext("Requests a minute"), "stacked": True, "series": _series(minutes, kinds)},
         {"title": gettext("Time to answer, in ms"), "series": _series(minutes, times)},
     ]
-    return JsonResponse({"x": "time", "unfinished": True, "charts": charts if minutes else []})
+    shown = {"x": "time", "from": now - hours * 3600, "to": now}
+    return JsonResponse({**shown, "unfinished": True, "charts": charts if minutes else []})
 
 
 def _series(minutes: list[dict[str, Any]], names: Iterable[tuple[str, Any, str]]) -> list[dict[str, Any]]:

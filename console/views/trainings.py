@@ -41,7 +41,8 @@ LIST = List(
     search=("name", "description", "dataset_name", "experiment__name"),
     filters=("status", "algorithm"),
     styles=("npm/uplot/uPlot.min.css", "css/training.css"),
-    scripts=("npm/uplot/uPlot.iife.min.js", "js/charts.js", "js/log.js"),
+    libraries=("npm/uplot/uPlot.iife.min.js",),
+    scripts=("js/charts.js", "js/log.js"),
 )
 TABS = (
     Tab("overview", _("Overview"), "trainings/_overview.html"),

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -251,6 +252,39 @@ def test_recent_requests_stay_open_while_new_ones_come(open_page, people, endpoi
     statistics.write([call])
     expect(recent.get_by_role("row").nth(1)).to_contain_text("no instances", timeout=15_000)
     expect(page.locator(".figures")).to_contain_text("Requests1")
+
+
+def called(endpoint: Endpoint, minutes_ago: int) -> None:
+    at = timezone.now() - timedelta(minutes=minutes_ago)
+    statistics.write([statistics.Call(endpoint.default_stage.pk, at, "/inference", 200, 12)])
+
+
+def test_the_charts_of_a_stage_show_the_chosen_period_and_move_on(open_page, people, endpoint):
+    called(endpoint, 30)
+    page = stage_page(open_page(people.viewer), endpoint)
+    stage = page.locator(".chart-stage").first
+    stage.focus()
+    page.keyboard.press("End")
+    cursor, over = (stage.locator(part).bounding_box() for part in (".u-cursor-x", ".u-over"))
+    assert (cursor["x"] - over["x"]) / over["width"] == pytest.approx(0.5, abs=0.05)
+    endpoint.default_stage.minutes.update(minute=timezone.now() - timedelta(minutes=61))
+    expect(page.get_by_text("No request in this period.")).to_be_visible(timeout=15_000)
+    expect(page.locator(".chart-card")).to_have_count(0)
+
+
+def test_no_chart_stands_alone_in_its_row(open_page, people, pets):
+    row = served.training(pets)
+    MetricPoint.objects.bulk_create(
+        MetricPoint(training=row, name=name, step=step, epoch=1, value=0.5)
+        for name in ("loss", "eval_accuracy", "learning_rate")
+        for step in (1, 2)
+    )
+    page = open_page(people.viewer, viewport={"width": 1280, "height": 800})
+    page.goto(of(row))
+    expect(page.locator(".chart-card")).to_have_count(3)
+    first, second, third = (page.locator(".chart-card").nth(place).bounding_box() for place in range(3))
+    assert second["y"] == third["y"] > first["y"]
+    assert first["width"] > 2 * second["width"]
 
 
 def test_the_example_in_python_is_a_tab_away(open_page, people, endpoint):

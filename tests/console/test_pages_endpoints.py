@@ -315,6 +315,7 @@ def test_statistics_of_the_chosen_period(viewer, endpoint):
     assert [value for _at, value in requests["succeeded"]] == [1]
     assert [value for _at, value in requests["server_errors"]] == [1]
     assert len(day["charts"][1]["series"][0]["points"]) == 2
+    assert (hour["to"] - hour["from"], day["to"] - day["from"]) == (3600, 24 * 3600)
     text = viewer.get(of_stage("stage", stage), {"hours": "24"}).content.decode()
     figures = dict(re.findall(r"<dt>([^<]+)</dt><dd[^>]*>([^<]+)</dd>", text))
     assert (figures["Requests"], figures["Success"], figures["Request errors"], figures["Server errors"]) == tuple(
