@@ -65,7 +65,9 @@ def test_values_outside_the_range_are_refused_by_name(key, name, kind, default, 
 
 
 @pytest.mark.parametrize(ROW, GUIDE)
-@pytest.mark.parametrize("wrong", [math.nan, INF, -INF, "3", None, True, [1]], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [math.nan, INF, -INF, "3", None, True, [1], pytest.param(10**400, id="huge")], ids=str
+)
 def test_what_is_no_finite_number_is_refused_by_name(key, name, kind, default, smallest, largest, wrong):
     assert refused(key, name, wrong)
 

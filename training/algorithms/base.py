@@ -112,11 +112,15 @@ class Hyperparameter:
         """A finite number of this type, or None. Strings are refused: the form parses them first."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        if isinstance(value, float) and not math.isfinite(value):
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of hundreds of digits, which JSON can spell: as good as infinity
+            return None
+        if not math.isfinite(number):
             return None
         if self.type is int:
-            return int(value) if float(value).is_integer() else None
-        return float(value)
+            return int(value) if number.is_integer() else None
+        return number
 
     def hint(self, value: int | float) -> Message | None:
         """Say when `value` is allowed but unlikely to train well."""
