@@ -47,7 +47,9 @@ def test_one_folder_around_everything_is_fine_and_two_are_explained(tmp_path):
     (tmp_path / "second").mkdir()
     result = check(tmp_path / "second", classification_files(), root="my/pets/")
     assert result.found() == [("split_missing", ""), ("split_missing", "")]
-    assert "“pets/train”" in result.report.as_json()[0]["message"]
+    message = result.report.as_json()[0]["message"]
+    assert "“pets/train”" in message
+    assert "Move it up" in message
 
 
 def test_no_validation_split_is_an_error_and_a_misspelt_one_is_recognised(tmp_path):

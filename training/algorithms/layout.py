@@ -59,7 +59,9 @@ def find_splits(root: Path, wanted: Mapping[str, bool], report: Report) -> list[
         lookalike = _lookalike(root, name)
         if name in found or not (required or lookalike):
             continue
-        if lookalike:
+        if "/" in lookalike:
+            text = _("“%(name)s” is too deep: “%(lookalike)s”. Move it up: only one folder may be around everything.")
+        elif lookalike:
             text = _("The folder “%(name)s” is missing, but there is “%(lookalike)s”. Rename it.")
         else:
             text = _("The folder “%(name)s” is missing. It must be at the top of the zip, or in the only folder there.")
