@@ -1,6 +1,7 @@
 """What a training does with its settings, its data and its failures: tiny runs in this process."""
 
 import json
+import math
 import shutil
 import signal
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 
 from tests.runs import ARCHITECTURES, events_of, make_dataset, make_run, tiny_model
 from training import algorithms
+from training.algorithms.base import Message
 from training.algorithms.images import open_rgb
 from training.trainer import checkpoints, loop
 from training.trainer.__main__ import main
@@ -43,7 +45,7 @@ def failure(run):
     assert json.loads((run / "outcome.json").read_text()) == {"outcome": "failed", "exit_code": 1}
     assert not (run / "model").exists()
     event = events_of(run, "failure")[-1]
-    return event["code"], event["text"] % event["params"]
+    return event["code"], str(Message.from_json(event))
 
 
 def test_no_epochs_train_nothing_but_evaluate_and_save(tmp_path):
@@ -276,11 +278,17 @@ def test_what_went_wrong_is_said_in_plain_words(error, code, word):
     assert word in str(message)
 
 
-def test_a_hyperparameter_out_of_range_is_refused_by_name(tmp_path):
+def test_every_wrong_hyperparameter_is_refused_by_name(tmp_path):
     data = make_dataset("image_classification", tmp_path)
-    run = make_run("image_classification", tmp_path / "run", data, hyperparameters={"input_size": 3})
+    wrong = {"input_size": 3, "learning_rate": math.nan, "save_steps": "10", "momentum": 0.9}
+    run = make_run("image_classification", tmp_path / "run", data, hyperparameters=wrong)
     assert main(run) == 1
-    assert failure(run) == ("bad_config", "input_size is 3, outside its range [4 ~ ∞).")
+    code, reason = failure(run)
+    assert code == "bad_config"
+    assert "input_size is 3, outside its range [4 ~ ∞)." in reason
+    assert "learning_rate must be a number in [0.0 ~ ∞)." in reason
+    assert "save_steps must be a whole number in [1 ~ ∞)." in reason
+    assert "momentum is not a hyperparameter" in reason
 
 
 def test_an_unreadable_image_fails_with_its_name_in_the_reason(tmp_path):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Config:
         spec = algorithms.get(given["algorithm"])
         hyperparameters, errors = spec.clean(given.get("hyperparameters"))
         if errors:
-            raise Failure("bad_config", next(iter(errors.values())))
+            raise Failure("bad_config", reduce(_and, errors.values()))
         dataset = Path(given["dataset"])
         if not (dataset / "dataset.json").is_file():
             raise Failure("no_dataset", Message(gettext_noop("The dataset's files are no longer there.")))
@@ -56,3 +57,8 @@ class Config:
             seed=given.get("seed", 42),
             resume=given.get("resume", False),
         )
+
+
+def _and(one: Message, other: Message) -> Message:
+    """Both sentences, each translated by itself when they are shown."""
+    return Message("%(one)s %(other)s", {"one": one, "other": other})
