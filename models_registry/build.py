@@ -156,7 +156,8 @@ def run_export(folder: Path, dataset: str, tick: Lease, *, seconds: float = EXPO
         process = subprocess.Popen(
             command,
             cwd=settings.BASE_DIR,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "EXPORT_WORKER": str(os.getpid())},
+            # PASSIVE: its threads wait without spinning, since it shares the cores with trainer and engines.
+            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "HF_HUB_OFFLINE": "1", "EXPORT_WORKER": str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
