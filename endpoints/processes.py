@@ -107,7 +107,7 @@ def start(resource: StageResource) -> EngineProcess:
     path = routes.socket_path(resource.pk)
     path.unlink(missing_ok=True)
     command = [sys.executable, "-m", MODULE, "--model", str(resource.model.folder), "--socket", str(path)]
-    command += ["--name", resource.model.name, "--resource", resource.path]
+    command += [f"--name={resource.model.name}", "--resource", resource.path]  # "=": a name may begin with "-"
     if settings.SERVING_THREADS:
         command += ["--threads", str(settings.SERVING_THREADS)]
     child = spawn_session(command, _log_for(resource.pk), settings.BASE_DIR, os.environ)

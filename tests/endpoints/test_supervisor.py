@@ -57,6 +57,11 @@ def test_stage_is_active_once_its_model_answered_a_probe(supervisor, stage):
     assert moves == ["CREATE_REQUESTED", "CREATE_IN_PROGRESS", "ACTIVE"]
 
 
+def test_model_whose_name_looks_like_an_option_is_served(supervisor, stage, model):
+    type(model).objects.filter(pk=model.pk).update(name="-cats")
+    supervisor.until(lambda: is_active(stage))
+
+
 def test_killed_engine_is_replaced_within_seconds(supervisor, stage):
     supervisor.until(lambda: is_active(stage))
     old = only_engine(supervisor).process
