@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console.views import endpoints, stages
+from console.views import endpoints, stages, tryit
 
 ENDPOINT = "projects/<str:project>/endpoints/<str:pk>/"
 STAGES = "projects/<str:project>/endpoints/<str:endpoint>/stages/"
@@ -19,8 +19,8 @@ urlpatterns = [
     path(f"{STAGE}delete/", stages.stage_delete, name="stage_delete"),
     path(f"{STAGE}redeploy/", stages.stage_redeploy, name="stage_redeploy"),
     path(f"{STAGE}resources/", stages.resource_add, name="resource_add"),
-    path(f"{STAGE}try/", stages.stage_try, name="stage_try"),
-    path(f"{STAGE}input.json", stages.stage_input, name="stage_input"),
-    path(f"{STAGE}sample/", stages.stage_sample, name="stage_sample"),
+    path(f"{STAGE}try/", tryit.stage_try, name="stage_try"),
+    path(f"{STAGE}input.json", tryit.stage_input, name="stage_input"),
+    path(f"{STAGE}sample/", tryit.stage_sample, name="stage_sample"),
     path(f"{STAGE}statistics/", stages.stage_statistics, name="stage_statistics"),
 ]

@@ -9,6 +9,7 @@ from django.utils.translation import gettext
 
 from console import results
 from training.algorithms.base import written
+from training.algorithms.palette import as_hex, ink, palette
 
 register = template.Library()
 
@@ -66,6 +67,15 @@ def milliseconds(value: float | None) -> str:
     if value >= 1000:
         return f"{rounded(value / 1000, 1)} s"
     return f"{rounded(value, 1 if value < 10 else 0)} ms"
+
+
+@register.filter
+def coloured(labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A model's labels, each with the colour that the previews of its dataset have for it, and that of text on it."""
+    return [
+        {**label, "colour": as_hex(colour), "ink": as_hex(ink(colour))}
+        for label, colour in zip(labels, palette(len(labels)), strict=True)
+    ]
 
 
 @register.filter

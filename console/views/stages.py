@@ -1,15 +1,10 @@
-"""A stage: its page, trying it with an image, its statistics, and what can be done to it."""
+"""A stage: its page, its statistics, and what can be done to it."""
 
-import base64
-import json
-import mimetypes
 from collections.abc import Iterable
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
-from django.core.files.uploadedfile import UploadedFile
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -21,16 +16,14 @@ from console import samples
 from console.access import load
 from console.addresses import absolute
 from console.answers import refuse
-from console.downloads import Download
 from console.forms.endpoints import ResourceForm, StageForm
+from console.views.tryit import LARGEST_IMAGE, SENTENCES
 from endpoints import services
-from endpoints.models import Endpoint, Stage, StageResource
-from endpoints.trial import resource_try
+from endpoints.models import Endpoint, Stage
 from training.errors import ServiceError
 from training.models import Role
 
 HOURS = {1: _("1 hour"), 24: _("24 hours"), 168: _("7 days")}
-LARGEST_IMAGE = settings.STAGE_MAX_BODY * 3 // 4 - 1024  # bytes: base64 makes 4 of 3, and there is JSON around them
 UNFINISHED = (Stage.Status.CREATE_REQUESTED, Stage.Status.DEPLOY_IN_PROGRESS, Stage.Status.DELETE_IN_PROGRESS)
 
 
@@ -63,6 +56,7 @@ def _context(request: HttpRequest, chosen: Stage) -> dict[str, Any]:
         "endpoint_url": absolute(request, chosen.endpoint.path),
         "unfinished": chosen.status in UNFINISHED,
         "largest_image": LARGEST_IMAGE,
+        "sentences": SENTENCES,
         "resource_form": ResourceForm(project=chosen.endpoint.project),
     }
 
@@ -106,75 +100,6 @@ def _series(minutes: list[dict[str, Any]], names: Iterable[tuple[str, Any, str]]
         }
         for name, label, tone in names
     ]
-
-
-@require_POST
-def stage_try(request: HttpRequest, project: str, endpoint: str, pk: str) -> HttpResponse:
-    """What the stage URL answers for the posted image. No key: a member of the project may try it, a viewer too."""
-    chosen = _stage(request, project, pk)
-    resource = _resource(request, chosen)
-    image = request.FILES.get("image")
-    problem = _problem(image)
-    if problem or image is None:
-        return JsonResponse({"error": {"code": "invalid", "message": problem, "fields": {}}}, status=400)
-    body = json.dumps(_input(image) | _parameters(request, resource)).encode()
-    status, answer = resource_try(resource=resource, body=body)
-    return HttpResponse(answer, status=status, content_type="application/json")
-
-
-@require_POST
-def stage_input(request: HttpRequest, project: str, endpoint: str, pk: str) -> HttpResponse:
-    """The guide's input.json for the posted image."""
-    chosen = _stage(request, project, pk)
-    image = request.FILES.get("image")
-    problem = _problem(image)
-    if problem or image is None:
-        messages.error(request, problem)
-        return redirect("stage", project, endpoint, chosen.pk)
-    body = json.dumps(_input(image), indent=4, sort_keys=True)
-    headers = {"Content-Disposition": 'attachment; filename="input.json"'}
-    return HttpResponse(body, content_type="application/json", headers=headers)
-
-
-def _problem(image: UploadedFile | None) -> str:
-    if image is None:
-        return gettext("Choose an image.")
-    if (image.size or 0) > LARGEST_IMAGE:
-        return gettext("The image is too large: a request may have at most 10 MB.")
-    return ""
-
-
-def _input(image: UploadedFile) -> dict[str, Any]:
-    return {"instances": [{"data": base64.b64encode(image.read()).decode()}]}
-
-
-def _parameters(request: HttpRequest, resource: StageResource) -> dict[str, Any]:
-    """For a detection: the threshold that was set on the page, and scores to write beside the boxes."""
-    if resource.model.algorithm != "object_detection":
-        return {}
-    try:
-        return {"parameters": {"threshold": float(request.POST.get("threshold", "")), "scores": True}}
-    except ValueError:
-        return {"parameters": {"scores": True}}
-
-
-def _resource(request: HttpRequest, chosen: Stage) -> StageResource:
-    wanted = request.POST.get("resource") or request.GET.get("resource")
-    resources = chosen.resources.select_related("model__training__dataset")
-    found = resources.filter(pk=wanted).first() if wanted else resources.first()
-    if found is None:
-        raise Http404
-    return found
-
-
-@require_GET
-def stage_sample(request: HttpRequest, project: str, endpoint: str, pk: str) -> Download:
-    """One of the images on the page, as it was uploaded: what the model has not been trained on."""
-    resource = _resource(request, _stage(request, project, pk))
-    path = samples.file(resource.model.training.dataset, request.GET.get("path", ""))
-    if path is None:
-        raise Http404
-    return Download(path.open("rb"), content_type=mimetypes.guess_type(path.name)[0] or "application/octet-stream")
 
 
 def stage_create(request: HttpRequest, project: str, endpoint: str) -> HttpResponse:

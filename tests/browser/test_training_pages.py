@@ -222,6 +222,17 @@ def test_a_mask_lies_over_the_image_and_a_class_can_be_taken_away(open_page, peo
     assert canvas.evaluate(COLOUR_AT, [20, 8]) == right
 
 
+def test_a_refusal_is_told_in_a_sentence_beside_the_answer_itself(open_page, people, endpoint, engine, complaints):
+    problem = "instances[0].data: Is not an image that can be read."
+    engine.answer = (400, {"error": {"code": "not_an_image", "message": problem, "fields": {}}})
+    page = stage_page(open_page(people.viewer), endpoint)
+    page.locator("#try-image").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"hello"})
+    expect(page.locator("[data-tryit-status]")).to_contain_text("This file is not an image that the model can read.")
+    page.get_by_text("Response body").click()
+    expect(page.locator("[data-tryit-raw] pre")).to_have_text(json.dumps(engine.answer[1]))
+    complaints.remove("Failed to load resource: the server responded with a status of 400 (Bad Request)")
+
+
 def test_sending_without_an_image_says_so(open_page, people, endpoint, engine):
     page = stage_page(open_page(people.viewer), endpoint)
     engine.answer = (200, [{"score": 1.0, "label": "cat"}])

@@ -1,6 +1,8 @@
 """Endpoints, their stages and keys: the pages as they come from the server. The engine here is a small HTTP server."""
 
 import base64
+import html
+import io
 import json
 import re
 import socketserver
@@ -13,6 +15,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils import timezone
+from PIL import Image
 
 from endpoints import routes, statistics
 from endpoints.models import Endpoint, RequestRecord, Stage
@@ -285,6 +288,35 @@ def test_images_that_the_model_was_not_trained_on_are_offered_as_they_are(viewer
     assert all("path=test/" in url for url in offered)
     answer = viewer.get(offered[0].replace("&amp;", "&"))
     assert b"".join(answer.streaming_content) == (model.training.dataset.data_folder / "test/0.png").read_bytes()
+
+
+def test_the_buttons_of_those_images_load_small_ones(viewer, endpoint, model):
+    folder = model.training.dataset.data_folder
+    Image.new("RGB", (1600, 800)).save(folder / "test/0.png")
+    text = viewer.get(of_stage("stage", endpoint.default_stage)).content.decode()
+    shown = re.findall(r'<img src="([^"]+/sample/[^"]+)"', text)
+    assert len(shown) == 3
+    small = Image.open(io.BytesIO(viewer.get(shown[0].replace("&amp;", "&")).content))
+    assert (small.format, small.size) == ("JPEG", (160, 80))
+
+
+def test_a_class_has_the_colour_that_it_has_in_the_previews_of_its_dataset(viewer, endpoint, model):
+    dataset = served.with_images(model.training.dataset, "train")
+    type(dataset).objects.update(algorithm="object_detection")
+    text = viewer.get(of_stage("stage", endpoint.default_stage)).content.decode()
+    labels = json.loads(html.unescape(re.search(r'data-labels="([^"]+)"', text)[1]))
+    tab = reverse("dataset", args=[dataset.project_id, dataset.pk])
+    preview = viewer.get(tab, {"tab": "preview"}).content.decode()
+    assert [label["name"] for label in labels] == ["cat", "dog"]
+    legend = re.findall(r"background: rgb\((\d+), (\d+), (\d+)\)", preview)
+    assert [label["colour"] for label in labels] == ["#{:02x}{:02x}{:02x}".format(*map(int, rgb)) for rgb in legend]
+
+
+def test_a_stage_without_a_model_says_so(viewer, endpoint):
+    endpoint.default_stage.resources.all().delete()
+    text = viewer.get(of_stage("stage", endpoint.default_stage)).content.decode()
+    assert text.count("The stage serves no model.") == 3
+    assert "data-tryit" not in text
 
 
 @pytest.mark.parametrize("path", ["train/0.png", "../upload.zip", "index/test.jsonl", "/etc/passwd", ""])

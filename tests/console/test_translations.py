@@ -1,6 +1,7 @@
 """The Korean catalogue is whole, and Korean is what a person or a program gets who asks for it."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from io import BytesIO
@@ -16,6 +17,7 @@ from django.urls import reverse
 from django.utils.translation import gettext, override
 from django.utils.translation.template import templatize
 
+from tests.console import served
 from training import algorithms, lifecycle
 from training.algorithms.base import Message as Stored
 from training.models import DatasetStatus, Event, Training, TrainingStatus
@@ -145,6 +147,15 @@ def test_a_person_s_choice_wins_over_the_browser(korean, browser_of, people, pro
     assert "No datasets yet" in client.get(url, headers={"Accept-Language": "ko"}).content.decode()
     client.post(reverse("set_language"), {"language": "ko", "next": url})
     assert "데이터 세트가 없습니다" in client.get(url, headers={"Accept-Language": "en"}).content.decode()
+
+
+def test_a_stage_explains_refusals_in_korean(korean, browser_of, people, project, home):
+    stage = served.endpoint(served.model(served.training(served.dataset(project)))).default_stage
+    url = reverse("stage", args=[project.pk, stage.endpoint_id, stage.pk])
+    page = browser_of(people.viewer).get(url, headers={"Accept-Language": "ko"}).content.decode()
+    sentences = json.loads(page.split('id="tryit-sentences" type="application/json">')[1].split("</script>")[0])
+    assert sentences.keys() >= {"not_an_image", "image_too_large", "body_too_large", "too_busy", "unavailable"}
+    assert [text for text in sentences.values() if not HANGUL.search(text)] == []
 
 
 @pytest.fixture
