@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -59,6 +60,12 @@ def test_every_text_has_a_translation(catalogue):
     assert not catalogue.fuzzy
     assert [e.id for e in entries(catalogue) if e.fuzzy or not all(forms(e.string))] == []
     assert not catalogue.obsolete
+
+
+def test_no_text_is_there_twice():
+    """gettext refuses such a catalogue; Babel takes the last."""
+    found = re.findall(r"^msgid (.+(?:\n\".+)*)", (ROOT / "locale/ko/LC_MESSAGES/django.po").read_text(), re.MULTILINE)
+    assert [text for text, times in Counter(found).items() if times > 1] == []
 
 
 def test_translations_are_korean(catalogue):
