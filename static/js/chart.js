@@ -2,6 +2,7 @@ import { columns, dark, dash, hue, short, stack } from "./chart-data.js";
 import { make } from "./dom.js";
 
 const HEIGHT = 240;
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 50000, 100000]; // bars count: no half a call
 const HALF_A_MINUTE = 30; // seconds on both sides of a period, so that the outer bars are not cut in half
 
 const ink = (element) => getComputedStyle(element).color;
@@ -60,7 +61,7 @@ export class Chart {
       legend: { show: false },
       cursor: { drag: { x: true, y: false }, points: { size: 7 }, sync: { key: this.options.sync } },
       scales: { x: { time: this.options.time, range: (plot, low, high) => this.span(low, high) }, y: { range: (plot, low, high) => this.range(low, high) } },
-      axes: [along, { ...axis, values: labels, size: 60 }],
+      axes: [along, { ...axis, values: labels, size: 60, incrs: this.description.stacked ? WHOLE : undefined }],
       series: [{}, ...this.description.series.map((one, index) => this.line(one, index))],
       hooks: { setCursor: [() => this.showTip()] },
     };
