@@ -48,7 +48,7 @@ class OwnedSerializer(serializers.ModelSerializer):
     """The fields that everything in a project has."""
 
     status_reason = StoredMessage()
-    created_by = serializers.CharField(source="created_by.username", default=None, read_only=True)
+    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True, read_only=True)
 
     OWNED: ClassVar = (
         "id", "project", "name", "description", "status", "status_reason", "created_by", "created_at", "updated_at",

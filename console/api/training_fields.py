@@ -38,7 +38,7 @@ class TrainingRowSerializer(OwnedSerializer):
 
 
 class TrainingSerializer(TrainingRowSerializer):
-    experiment_name = serializers.CharField(source="experiment.name", default=None, read_only=True)
+    experiment_name = serializers.CharField(source="experiment.name", default=None, allow_null=True, read_only=True)
     hyperparameters = serializers.JSONField(read_only=True)
     phase = serializers.CharField(read_only=True, help_text="preparing, training, evaluating, testing or saving")
     queue_position = serializers.SerializerMethodField(help_text="1 is next; 0 when it is not queued")
@@ -118,7 +118,7 @@ class EventSerializer(serializers.ModelSerializer):
     """`to_status` in lower case is something else that happened, for instance "deleted"."""
 
     reason = StoredMessage()
-    actor = serializers.CharField(source="actor.username", default=None, read_only=True)
+    actor = serializers.CharField(source="actor.username", default=None, allow_null=True, read_only=True)
 
     class Meta:
         model = Event
