@@ -51,14 +51,16 @@ def servable(project: Project, model: Model) -> list[str]:
 
 
 def resource_path(path: str, stage_names: Iterable[str] = ()) -> list[str]:
-    """A path under the stage URL. Its first segment is neither a protocol's nor a stage's."""
+    """A path under the stage URL. Its first segment is neither a protocol's nor a stage's; none is "." or ".."."""
     if not isinstance(path, str) or not RESOURCE_PATH.fullmatch(path):
         return [_('The resource path starts with "/" and has only letters, digits and . _ ~ - between slashes.')]
     if len(path) > 100:
         return [_("The resource path may have at most 100 characters.")]
     first = path.split("/")[1]
-    if first in RESERVED_RESOURCES or path.strip("/").startswith("."):
-        return [_("The resource path must not start with /v1, /v2, /- or a dot: those are reserved.")]
+    if first in RESERVED_RESOURCES:
+        return [_("The resource path must not start with /v1, /v2 or /-: those are reserved.")]
+    if "/." in path:  # clients resolve "/a/../b" before they ask
+        return [_("No part of the resource path may start with a dot.")]
     if first in stage_names:
         return [_("The endpoint has a stage named %(name)s, so a path cannot start with it.") % {"name": first}]
     return []

@@ -103,6 +103,7 @@ def test_every_wrong_field_is_named_at_once(project, other_project, people):
         "/a//b",
         "/a/",
         "/../x",
+        "/a/../x",
         "/.",
         "/a b",
         "/default/x",
