@@ -3,6 +3,7 @@
 from collections import defaultdict
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -106,7 +107,10 @@ def _experiment(project: Project, user: Any, given: str) -> Experiment | None:
         return None
     mine = Experiment.objects.filter(project=project)
     known = mine.filter(pk=given).first() or mine.filter(name=given.strip()).first()
-    return known or services.experiment_create(project=project, user=user, name=given)
+    try:
+        return known or services.experiment_create(project=project, user=user, name=given)
+    except ValidationError as error:  # the body's "name" is the training's
+        raise ValidationError({"experiment": error.messages}) from error
 
 
 def _weights_folder(project: Project, algorithm: str, initial_weights: str) -> str:

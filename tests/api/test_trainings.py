@@ -82,6 +82,7 @@ def test_every_wrong_field_is_named_at_once(editor, dataset):
         ("timeout_minutes", "soon"),
         ("device", "tpu"),
         ("checkpoint", "nothing/checkpoint-1"),
+        ("experiment", "e" * 51),
     ],
 )
 def test_a_wrong_field_is_named(editor, dataset, field, value):
