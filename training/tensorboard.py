@@ -96,12 +96,15 @@ def _start(training: Training) -> Server:
     }
     with _log().open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "training.tensorboard_server", json.dumps(given)],
+            [sys.executable, "-m", "training.tensorboard_server"],
             cwd=settings.BASE_DIR,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
+    assert child.stdin is not None
+    with child.stdin as stdin:  # a command line can be read by everyone on the machine
+        stdin.write(json.dumps(given).encode())
     process = ProcessId.of(child.pid)
     assert process is not None  # a child stays in the process table until it is waited for
     state = {"pid": process.pid, "started": process.started, "secret": secret}

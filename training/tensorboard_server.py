@@ -1,5 +1,6 @@
-"""The TensorBoard process of one training: `python -m training.tensorboard_server <json>`. Knows no Django.
+"""The TensorBoard process of one training: `python -m training.tensorboard_server`. Knows no Django.
 
+It is told what to show by JSON on its standard input: a command line can be read by everyone.
 It listens on this machine only, below a secret path: other users of the machine could reach the port, but only
 the console, which checks the login, knows the path. It ends by itself when nobody has looked for a while, and
 when the process that started it (the web process) is gone.
@@ -51,4 +52,4 @@ def write(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(json.load(sys.stdin))

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -83,6 +84,8 @@ def test_others_on_the_machine_get_nothing_from_the_port(training):
     connection = HTTPConnection("127.0.0.1", port)
     connection.request("GET", "/data/plugin/scalars/tags")
     assert connection.getresponse().status == 404
+    secret = tensorboard.server(training).secret
+    assert secret not in " ".join(psutil.Process(process_of(training).pid).cmdline())  # which ps shows to everyone
 
 
 def test_two_requests_start_one_and_it_is_used_again(training):
