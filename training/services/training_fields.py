@@ -50,7 +50,8 @@ def _algorithm(project: Project, dataset: Dataset | None, key: str, errors: Erro
         errors["dataset"] = [_("Choose one of the project's datasets.")]
         return key
     if dataset.status != "READY":
-        errors["dataset"] = [_("The dataset is %(status)s: only a READY one can be trained on.") % vars(dataset)]
+        status = dataset.status.replace("_", " ")
+        errors["dataset"] = [_("The dataset is %(status)s: only a READY one can be trained on.") % {"status": status}]
     elif key and dataset.algorithm != key:
         names = {"dataset": algorithms.get(dataset.algorithm).name, "algorithm": algorithms.get(key).name}
         errors["dataset"] = [_("The dataset is for %(dataset)s, not for %(algorithm)s.") % names]

@@ -71,7 +71,7 @@ def training_stop(*, training: Training, user: Any) -> None:
     while training.status != "STOP_IN_PROGRESS":
         if training.status not in Training.STOPPABLE:
             text = gettext_noop("Only an unfinished training can be stopped: this one is %(status)s.")
-            raise Conflict(Message(text, {"status": training.status}))
+            raise Conflict(Message(text, {"status": training.status.replace("_", " ")}))
         reason = Message(gettext_noop("Stopped by %(user)s."), {"user": user.get_username()})
         to = "STOPPED" if training.status == "CREATE_REQUESTED" else "STOP_IN_PROGRESS"
         if lifecycle.move(training, to, reason=reason, actor=user):
@@ -82,7 +82,7 @@ def training_resume(*, training: Training, user: Any) -> None:
     """Queue an ended training again: it goes on from its newest complete checkpoint. Raises Conflict."""
     if training.status not in Training.RESUMABLE:
         text = gettext_noop("Only a stopped or failed training can be resumed: this one is %(status)s.")
-        raise Conflict(Message(text, {"status": training.status}))
+        raise Conflict(Message(text, {"status": training.status.replace("_", " ")}))
     if training.dataset is None or training.dataset.status != "READY":
         raise Conflict(Message(gettext_noop("Its dataset has been deleted, so it cannot be resumed.")))
     reason = Message(gettext_noop("Resumed by %(user)s."), {"user": user.get_username()})
