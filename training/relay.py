@@ -26,6 +26,19 @@ def drain(training: Training, owner: str) -> None:
         pass
 
 
+def rewind(training: Training) -> None:
+    """Before an attempt: what was read and is no longer in the file must not hide what will be written there.
+
+    Our place in the file is on the disk with every transaction, the trainer's lines are not: a power cut may take
+    the last of them.
+    """
+    path = training.folder / "events.jsonl"
+    size = path.stat().st_size if path.exists() else 0
+    if size < training.events_offset:
+        Training.objects.filter(pk=training.pk).update(events_offset=size)
+        training.events_offset = size
+
+
 def _relay_chunk(training: Training, owner: str) -> bool:
     """Relay up to CHUNK_BYTES. -> whether there may be more."""
     lines = _read(training)

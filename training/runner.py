@@ -96,6 +96,7 @@ class Run:
         if training.dataset is None or not training.dataset.data_folder.is_dir():
             raise FileNotFoundError(f"the dataset {training.dataset_name} is no longer there")
         step = runfolder.prepare(training, self.remaining_seconds())
+        relay.rewind(training)
         MetricPoint.objects.filter(training=training, step__gt=step).delete()
 
     def spawn(self) -> None:

@@ -46,6 +46,19 @@ def test_a_training_goes_through_its_statuses_to_complete(make_training):
     assert runner.run(training.pk) is False  # it has ended
 
 
+def test_what_a_power_cut_took_from_the_file_does_not_hide_what_comes_next(make_training):
+    """The database is synced at every write, the events are not: it may have read more than is left of them."""
+    training = make_training(num_train_epochs=1)
+    training.folder.mkdir(parents=True, exist_ok=True)
+    (training.folder / "events.jsonl").write_text('{"t": 1.0, "type": "phase", "phase": "preparing"}\n{"t": 2.')
+    Training.objects.filter(pk=training.pk).update(events_offset=1_000_000)
+    assert runner.run(training.pk)
+    training.refresh_from_db()
+    assert training.status == "COMPLETE"
+    assert {"loss", "accuracy"} <= training.metrics.keys()
+    assert "RUNNING" in statuses(training)
+
+
 def test_stop_saves_a_checkpoint_leaves_no_process_and_resumes_from_it(make_training, people):
     training = make_training(**ENDLESS)
     with running(training):

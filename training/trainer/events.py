@@ -1,4 +1,4 @@
-"""What the job tells the runner: one JSON line an event, on disk before the next step. See docs/contracts.md."""
+"""What the job tells the runner: one JSON line an event, written before the next step. See docs/contracts.md."""
 
 import json
 import math
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from training.algorithms.base import Message
+
+LASTING = {"checkpoint", "result", "failure"}  # a power cut must not take these; the next attempt repeats the others
 
 
 class Events:
@@ -28,6 +30,8 @@ class Events:
         line = json.dumps({"t": time.time(), "type": type, **values}, ensure_ascii=False, allow_nan=False)
         self._file.write(line.encode() + b"\n")
         self._file.flush()
+        if type in LASTING:
+            os.fsync(self._file.fileno())
 
     def phase(self, phase: str) -> None:
         print(f"--- {phase}", flush=True)
