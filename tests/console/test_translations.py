@@ -206,7 +206,7 @@ def test_a_reason_within_a_reason_is_in_the_reader_s_language_too(korean, api, p
             "post",
             "trainings/{failed}/stop/",
             {},
-            "현재 상태는 CREATE_FAILED입니다.",
+            "현재 상태는 CREATE FAILED입니다.",
         ),
         ("get", "trainings/?ordering=colour", None, "다음 중 하나를 선택하세요"),
         ("post", "experiments/", {"name": "x" * 51}, "최대 50자까지 입력할 수 있습니다(현재 51자)."),
