@@ -25,7 +25,7 @@ def model_create(*, project: Project, user: Any, name: str, training: Training, 
     raise_if(errors)
     try:
         with transaction.atomic():
-            row = Training.objects.select_for_update().get(pk=training.pk)
+            row = lifecycle.locked(training)
             if row.status != Training.Status.COMPLETE:
                 text = gettext_noop("Only a COMPLETE training makes a model. %(name)s is %(status)s.")
                 raise Conflict(Message(text, {"name": row.name, "status": row.status.replace("_", " ")}), [row])
@@ -52,7 +52,7 @@ def enqueue_on_commit(model: Model) -> None:
 def model_delete(*, model: Model, user: Any) -> None:
     """Delete a model and its files. Raises Conflict naming the stages and trainings that need it."""
     with transaction.atomic():
-        row = Model.objects.select_for_update().get(pk=model.pk)
+        row = lifecycle.locked(model)
         _refuse_while_used(row)
         if not lifecycle.allowed(row, Model.Status.DELETE_IN_PROGRESS):
             text = gettext_noop("%(name)s is %(status)s and cannot be deleted now.")

@@ -10,7 +10,8 @@ from typing import Any
 from django.db import models, transaction
 from django.utils import timezone
 
-from training.algorithms.base import Message
+from training.algorithms.base import Message, gettext_noop
+from training.errors import Conflict
 
 
 class NotAllowed(Exception):
@@ -46,6 +47,14 @@ def move(obj: Any, to: str, *, reason: Message | None = None, actor: Any = None,
     for name, value in changes.items():
         setattr(obj, name, value)
     return True
+
+
+def locked(obj: Any) -> Any:
+    """The row of `obj` as it is now, held until the transaction ends. Raises Conflict when it has just been deleted."""
+    row = type(obj).objects.select_for_update().filter(pk=obj.pk).first()
+    if row is None:
+        raise Conflict(Message(gettext_noop("%(name)s has just been deleted."), {"name": obj.name}))
+    return row
 
 
 def record(obj: Any, what: str, *, from_status: str = "", reason: Message | None = None, actor: Any = None) -> None:

@@ -262,6 +262,17 @@ def test_a_training_that_another_one_is_to_start_from_is_not_deleted(create, ali
     services.training_delete(training=training, user=alice)
 
 
+def test_what_someone_else_has_just_deleted_is_a_conflict_and_no_crash(create, alice, project):
+    training = ended(create())
+    experiment = services.experiment_create(project=project, user=alice, name="sizes")
+    for delete, row in ((services.training_delete, training), (services.experiment_delete, experiment)):
+        stale = type(row).objects.get(pk=row.pk)  # as a second click has loaded it
+        name = type(row)._meta.model_name
+        delete(**{name: row}, user=alice)
+        with pytest.raises(Conflict, match="has just been deleted"):
+            delete(**{name: stale}, user=alice)
+
+
 def test_the_checkpoints_of_one_that_still_trains_are_not_offered(create, project):
     training = ended(create(), "RUNNING")
     checkpoint_of(training)

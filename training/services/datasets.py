@@ -131,7 +131,7 @@ def dataset_delete(*, dataset: Dataset, user: Any) -> None:
     Deleting one that is being deleted asks the worker again: the first task may have been lost.
     """
     with transaction.atomic():
-        Dataset.objects.select_for_update().get(pk=dataset.pk)
+        lifecycle.locked(dataset)
         trainings = list(dataset.trainings.filter(status__in=Training.UNFINISHED))
         if trainings:
             names = ", ".join(training.name for training in trainings[:5])

@@ -28,7 +28,7 @@ def experiment_create(*, project: Project, user: Any, name: str, description: st
 def experiment_delete(*, experiment: Experiment, user: Any) -> None:
     """Delete an experiment without trainings. Raises Conflict naming those in the way."""
     with transaction.atomic():
-        Experiment.objects.select_for_update().get(pk=experiment.pk)
+        lifecycle.locked(experiment)
         trainings = list(experiment.trainings.all())
         if trainings:
             names = ", ".join(training.name for training in trainings[:5])

@@ -96,7 +96,7 @@ def training_resume(*, training: Training, user: Any) -> None:
 def training_delete(*, training: Training, user: Any) -> None:
     """Delete an ended training, its files and its TensorBoard. Raises Conflict naming what is in the way."""
     with transaction.atomic():
-        locked = Training.objects.select_for_update().get(pk=training.pk)
+        locked = lifecycle.locked(training)
         if locked.status in Training.UNFINISHED or lease.held(locked):
             raise Conflict(Message(gettext_noop("The training has not ended: stop it first.")))
         _nothing_needs(locked)
