@@ -113,4 +113,10 @@ def stage_sample(request: HttpRequest, project: str, endpoint: str, pk: str) -> 
     if request.GET.get("small") == "1":
         content, kind = previews.image(dataset, name, side=THUMBNAIL)
         return HttpResponse(content, content_type=kind, headers={"Cache-Control": "private, max-age=86400"})
-    return Download(path.open("rb"), content_type=mimetypes.guess_type(path.name)[0] or "application/octet-stream")
+    return Download(path.open("rb"), content_type=_kind(path.name))
+
+
+def _kind(name: str) -> str:
+    """The type of an image by its name, which a stranger chose: never one that a browser would run as ours."""
+    kind = mimetypes.guess_type(name)[0] or ""
+    return kind if kind.startswith("image/") and kind != "image/svg+xml" else "application/octet-stream"

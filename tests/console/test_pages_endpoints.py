@@ -325,6 +325,20 @@ def test_nothing_else_of_the_dataset_can_be_fetched_there(viewer, endpoint, mode
     assert viewer.get(of_stage("stage_sample", endpoint.default_stage), {"path": path}).status_code == 404
 
 
+@pytest.mark.parametrize("name", ["trap.html", "trap.js", "trap.svg"])
+def test_an_image_whose_name_is_that_of_a_page_or_a_script_is_never_one_here(viewer, endpoint, model, name):
+    """A file can be an image and a script at once; from our own address the browser would run it."""
+    data = model.training.dataset.data_folder
+    (data / "test" / name).write_bytes((data / "test/0.png").read_bytes())
+    with (data / "index/test.jsonl").open("a") as index:
+        index.write(json.dumps({"image": f"test/{name}", "label": 0}) + "\n")
+    answer = viewer.get(of_stage("stage_sample", endpoint.default_stage), {"path": f"test/{name}"})
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    answer = viewer.get(of_stage("stage_sample", endpoint.default_stage), {"path": "test/0.png"})
+    assert answer.headers["Content-Type"] == "image/png"
+
+
 def test_a_deleted_dataset_only_means_that_no_images_are_offered(viewer, endpoint, model):
     model.training.dataset.delete()
     text = viewer.get(of_stage("stage", endpoint.default_stage)).content.decode()
