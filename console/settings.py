@@ -206,7 +206,7 @@ RECONCILERS = [
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=20 * 1024**3)
 ZIP_MAX_ENTRIES = env.int("ZIP_MAX_ENTRIES", default=1_000_000)
 ZIP_MAX_BYTES = env.int("ZIP_MAX_BYTES", default=100 * 1024**3)  # of everything in it, unpacked
-ZIP_MAX_RATIO = env.int("ZIP_MAX_RATIO", default=100)  # unpacked / packed, of one entry over 1 MB
+ZIP_MAX_RATIO = env.int("ZIP_MAX_RATIO", default=100)  # unpacked / packed: an entry over 1 MiB, a zip over 10
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", default=100_000_000)
 STAGE_MAX_BODY = 10 * 1024 * 1024
 STAGE_TIMEOUT_SECONDS = 60

@@ -22,6 +22,7 @@ from training.algorithms.base import gettext_noop as _
 from training.report import Report
 
 CHUNK = 1024 * 1024
+SMALL = 10 * CHUNK  # bytes: less than this harms nobody, however it was packed
 NAME_BYTES, PATH_BYTES = 255, 1024  # a component's limit in every common file system; and of the whole path
 IGNORED = {"__macosx", ".ds_store", "thumbs.db", "desktop.ini"}
 # bzip2 and LZMA are refused: zipfile unpacks each of their blocks at once, however large it becomes.
@@ -31,7 +32,7 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error,
 
 @dataclass(frozen=True)
 class Limits:
-    """`bytes` of everything unpacked; `ratio` unpacked / packed of one entry of more than 1 MiB unpacked."""
+    """`bytes` of everything unpacked; `ratio` unpacked / packed, of an entry over 1 MiB and of a zip over 10 MiB."""
 
     entries: int
     bytes: int
@@ -217,10 +218,19 @@ def _check_sizes(entries: list[Entry], folder: Path, limits: Limits, report: Rep
             ratio = info.file_size // max(info.compress_size, 1)
             report.error("ratio_too_high", text, entry.name, ratio=ratio, limit=limits.ratio)
     _check_overlaps(entries, report)
+    _check_total(entries, folder, limits, report)
+
+
+def _check_total(entries: list[Entry], folder: Path, limits: Limits, report: Report) -> None:
+    """All of it together: many small entries make a bomb as well as a large one does."""
     total = sum(entry.info.file_size for entry in entries)
+    ratio = total // max(sum(entry.info.compress_size for entry in entries), 1)
     if total > limits.bytes:
         text = _("The zip unpacks to %(total)s bytes; the limit is %(limit)s. Split it into several datasets.")
         report.error("too_large", text, total=total, limit=limits.bytes)
+    elif total > SMALL and ratio > limits.ratio and not report.errors:
+        text = _("The zip grows %(ratio)s-fold when it is unpacked; the limit is %(limit)s. Is it a zip bomb?")
+        report.error("ratio_too_high", text, ratio=ratio, limit=limits.ratio)
     elif total > (free := shutil.disk_usage(folder).free):
         text = _("The zip unpacks to %(total)s bytes, but only %(free)s are free on the console's disk.")
         report.error("disk_full", text, total=total, free=free)

@@ -92,6 +92,14 @@ def test_a_bomb_by_ratio_is_refused_before_anything_is_unpacked(tmp_path):
     assert files == {}
 
 
+def test_a_bomb_of_many_small_entries_is_refused_too(tmp_path):
+    """None of them is large enough to be looked at by itself."""
+    files = {f"train/{n}": bytes(archive.CHUNK) for n in range(11)}
+    report, files = unpack(write_zip(tmp_path / "a.zip", files, compression=zipfile.ZIP_DEFLATED))
+    assert codes(report) == ["ratio_too_high"]
+    assert files == {}
+
+
 def test_a_bomb_by_total_size_is_refused(tmp_path):
     many = write_zip(tmp_path / "a.zip", {f"train/{n}": bytes(1000) for n in range(20)})
     report, files = unpack(many, archive.Limits(entries=100, bytes=10_000, ratio=100))
