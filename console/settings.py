@@ -1,5 +1,6 @@
 """Settings. Every value that a site may want to change is an environment variable: see .env.example."""
 
+import os
 import secrets
 from pathlib import Path
 
@@ -11,7 +12,7 @@ env = environ.Env()
 environ.Env.read_env(BASE_DIR / ".env")
 
 CONSOLE_HOME = Path(env.str("CONSOLE_HOME", default=str(BASE_DIR / "var"))).expanduser().resolve()
-CONSOLE_HOME.mkdir(parents=True, exist_ok=True)
+CONSOLE_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)  # datasets, models, password hashes
 RUN_FOLDER = CONSOLE_HOME / "run"  # pid files, sockets, the route table: nothing that a restart misses
 
 
@@ -19,8 +20,10 @@ def _secret_key() -> str:
     """The key of this installation: made once, readable by its user only."""
     path = CONSOLE_HOME / "secret.key"
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(50))
+        new = CONSOLE_HOME / f"secret.{os.getpid()}.key"
+        new.touch(mode=0o600)
+        new.write_text(secrets.token_urlsafe(50))
+        new.rename(path)  # whole or not at all: with an empty key the console would never start again
     return path.read_text()
 
 

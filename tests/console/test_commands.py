@@ -1,11 +1,16 @@
 """The commands that set up and open the door."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from rest_framework.test import APIClient
 
+from tests.running import ROOT
 from training.models import Membership, Project
 
 
@@ -83,3 +88,23 @@ def test_no_token_for_someone_who_is_not_there_or_has_left(people):
     User.objects.filter(pk=people.editor.pk).update(is_active=False)
     with pytest.raises(CommandError, match="not active"):
         call_command("console_token", "editor")
+
+
+def test_a_new_home_is_its_users_only_and_keeps_its_key(tmp_path):
+    """The database has password hashes, the folders have other people's images."""
+    home = tmp_path / "new" / "home"
+
+    def key() -> str:
+        code = "from console import settings; print(settings.SECRET_KEY)"
+        variables = {name: value for name, value in os.environ.items() if name != "SECRET_KEY"}
+        environment = {**variables, "CONSOLE_HOME": str(home)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE
+        )
+        return done.stdout.decode().strip()
+
+    first = key()
+    assert len(first) >= 50
+    assert key() == first == (home / "secret.key").read_text()
+    assert sorted(path.name for path in home.iterdir()) == ["incoming", "secret.key"]
+    assert [oct(path.stat().st_mode & 0o777) for path in (home, home / "secret.key")] == ["0o700", "0o600"]
