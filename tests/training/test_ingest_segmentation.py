@@ -138,6 +138,26 @@ def test_every_unusable_row_of_a_list_is_named(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("path", ["images/" + "x" * 300 + ".png", "x/" * 3000 + "1.png"], ids=["name", "path"])
+def test_a_path_that_is_too_long_for_any_file_is_named(tmp_path, path):
+    rows = [{"image": path, "seg_map": "annotations/0000.png"}]
+    result = check(tmp_path, segmentation_files() | {"train/train.json": as_json(rows)})
+    assert ("list_path", "train/train.json") in result.found()
+
+
+@pytest.mark.parametrize("name", ["resources/id2lable.json", "train/train.json"])
+def test_half_a_surrogate_pair_is_refused_as_json_and_a_whole_one_is_read(tmp_path, name):
+    """JSON can spell a letter that no file and no database can hold."""
+    half = {
+        "resources/id2lable.json": b'{"0": "a", "1": "\\ud83d", "2": "b"}',
+        "train/train.json": b'[{"image": "\\udc00"}]',
+    }
+    assert ("json_invalid", name) in check(tmp_path, segmentation_files() | {name: half[name]}).found()
+    (tmp_path / "whole").mkdir()
+    whole = {"resources/id2lable.json": b'{"0": "a", "1": "\\ud83d\\ude00", "2": "b"}'}
+    assert check(tmp_path / "whole", segmentation_files() | whole).layout.labels[1]["name"] == "\N{GRINNING FACE}"
+
+
 def test_an_image_that_is_listed_twice_is_used_once(tmp_path):
     row = {"image": "images/0000.png", "seg_map": "annotations/0000.png"}
     result = check(
@@ -164,6 +184,7 @@ def test_backslashes_and_decomposed_letters_in_a_list_are_understood(tmp_path):
         (b"null", "json_shape"),
         (as_json({"0": "a", "one": "b", "2": "c", "1": "d"}), "label_id"),
         (as_json({"0": "a", "-1": "b", "2": "c", "1": "d"}), "label_id"),
+        (as_json({"0": "a", "9" * 5000: "b", "2": "c", "1": "d"}), "label_id"),
         (as_json({"0": "a", "1": "", "2": "c"}), "label_name"),
         (as_json({"0": "a", "1": "x" * 81, "2": "c"}), "label_name"),
         (as_json({"0": "a", "1": "b", "2": "a"}), "label_twice"),

@@ -1,6 +1,7 @@
 """What the three layouts share: finding splits, reading JSON, paths inside a split, the index. Torch-free."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +11,12 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from training.algorithms.base import gettext_noop as _
+from training.archive import NAME_BYTES, PATH_BYTES
 from training.report import Report
 
 JSON_BYTES = 512 * 1024 * 1024
 LABEL_LENGTH = 80  # characters: the name of a per-class metric has to fit in the database
+HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON spells half of a surrogate pair
 ALIASES = {
     "train": {"train", "training", "trainset"},
     "validation": {"validation", "valid", "val", "dev", "eval"},
@@ -98,6 +101,8 @@ def read_json(root: Path, file: str, kind: type, shape: str, report: Report) -> 
         except UnicodeDecodeError:
             text = raw.decode("cp949")
         content = json.loads(text)
+        if HALF_A_PAIR.search(text):  # maybe: a whole pair is a letter like any other
+            json.dumps(content, ensure_ascii=False).encode()  # else nobody could store or show what is in it
     except (ValueError, RecursionError) as error:
         report.error("json_invalid", _("The file is not valid JSON (%(reason)s)."), file, reason=str(error))
         return None
@@ -108,11 +113,14 @@ def read_json(root: Path, file: str, kind: type, shape: str, report: Report) -> 
 
 
 def inside(split: str, path: Any) -> str:
-    """`path`, written relative to the split's folder, relative to the data folder; "" when it is none or leaves it."""
+    """`path`, written relative to the split's folder, relative to the data folder; "" when it is none or leaves it,
+    or is longer than any path of a zip can be."""
     if not isinstance(path, str):
         return ""
     clean = PurePosixPath(unicodedata.normalize("NFC", path.replace("\\", "/")))
     if clean.is_absolute() or ".." in clean.parts or not clean.parts or "\x00" in path:
+        return ""
+    if len(path.encode()) > PATH_BYTES or any(len(part.encode()) > NAME_BYTES for part in clean.parts):
         return ""
     return f"{split}/{clean}"
 

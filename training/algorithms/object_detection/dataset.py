@@ -161,6 +161,7 @@ def _boxes(split: Split, report: Report) -> None:
             report.error("annotation_shape", text, split.file, id=number)
             continue
         identity = item.get("id", number)
+        identity = identity if is_whole(identity) else repr(identity)[:40]
         image: Any = item.get("image_id")
         category: Any = item.get("category_id")
         unknown = [

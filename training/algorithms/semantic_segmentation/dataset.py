@@ -63,7 +63,7 @@ def _labels(root: Path, report: Report) -> dict[int, str] | None:
         return None
     names: dict[int, str] = {}
     for key, name in content.items():
-        if not (key.isascii() and key.isdigit() and int(key) < 65536):
+        if not (key.isascii() and key.isdigit() and len(key) < 10 and int(key) < 65536):
             text = _("“%(key)s” is not a class id: ids are whole numbers from 0 to 65535.")
             report.error("label_id", text, file, key=key[:40])
         elif check_label(name, file, report):
