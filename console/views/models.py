@@ -30,8 +30,7 @@ LIST = List(
     columns=(
         Column(_("Name"), "name"),
         Column(_("Status"), "status"),
-        Column(_("Algorithm"), "algorithm", wide=True),
-        Column(_("Training"), "training__name", wide=True),
+        Column(_("Algorithm, training"), "algorithm", wide=True),
         Column(_("Result"), wide=True),
         Column(_("Size"), "disk_bytes", wide=True),
         Column(_("Created"), "created_at", wide=True),

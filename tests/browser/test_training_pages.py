@@ -330,6 +330,18 @@ def test_nobody_is_shut_out(open_page, people, running, endpoint, axe, theme):
     assert {address: problems for address, problems in found.items() if problems} == {}
 
 
+def test_the_actions_of_a_row_are_in_view(open_page, people, project):
+    data = served.dataset(project, "a_dataset_with_a_long_name")
+    for status in ("CREATE_REQUESTED", "STOPPED", "COMPLETE"):
+        made = served.training(data, f"trained_for_{status.lower()}", status, started_at=timezone.now())
+    served.model(made, "made_of_the_last_of_these", disk_bytes=714_300)
+    page: Page = open_page(people.editor, viewport={"width": 1280, "height": 800})
+    for name in ("datasets", "trainings", "models"):
+        page.goto(reverse(name, args=[project.pk]))
+        table = page.locator("#rows .table-responsive")
+        assert table.evaluate("table => table.scrollWidth - table.clientWidth") <= 0, name
+
+
 @pytest.mark.parametrize("width", [400, 1280])
 def test_nothing_sticks_out_of_the_page(open_page, people, running, endpoint, width):
     page: Page = open_page(people.editor, viewport={"width": width, "height": 800})
