@@ -13,6 +13,7 @@ from console.downloads import Download
 
 TEXT = "text/plain; charset=utf-8"
 BLOCK = 64 * 1024
+MOST_DIGITS = 18  # of an offset or a number of lines: Python itself refuses to read thousands of them
 
 
 def log_answer(request: Request, path: Path) -> HttpResponseBase:
@@ -58,6 +59,6 @@ def _number(request: Request, name: str) -> int | None:
     given = request.query_params.get(name)
     if given is None:
         return None
-    if not (given.isascii() and given.isdecimal()):
+    if not (given.isascii() and given.isdecimal() and len(given) <= MOST_DIGITS):
         raise ValidationError({name: [_("This must be a whole number, 0 or more.")]})
     return int(given)

@@ -68,7 +68,7 @@ def _figures(request: HttpRequest, chosen: Stage) -> dict[str, Any]:
 
 def _hours(request: HttpRequest) -> int:
     asked = request.GET.get("hours", "")
-    return int(asked) if asked.isdecimal() and int(asked) in HOURS else 1
+    return next((hours for hours in HOURS if str(hours) == asked), 1)
 
 
 @require_GET

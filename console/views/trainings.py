@@ -125,7 +125,7 @@ def training_log(request: HttpRequest, project: str, pk: str) -> HttpResponse | 
     """With ?offset= what came since, for static/js/log.js; without, the whole log as a file."""
     chosen = load(request, Training, pk, project=project)
     offset = request.GET.get("offset", "")
-    if not offset.isdecimal():
+    if not offset.isdecimal() or len(offset) > 18:  # no file is so long
         if not chosen.log_path.is_file():
             return HttpResponse(gettext("Nothing has been written yet."), content_type="text/plain; charset=utf-8")
         return Download(chosen.log_path.open("rb"), as_attachment=True, filename=f"{chosen.name}.log")

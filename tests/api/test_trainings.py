@@ -224,7 +224,9 @@ def test_there_is_no_log_yet(editor, training):
     assert (answer.status_code, read(answer)) == (200, "")
 
 
-@pytest.mark.parametrize("query", ["offset=-1", "tail=many", "offset=1.5", "tail=²"])
+@pytest.mark.parametrize(
+    "query", ["offset=-1", "tail=many", "offset=1.5", "tail=²", pytest.param("offset=" + "9" * 5000, id="huge")]
+)
 def test_a_wrong_log_parameter_is_named(editor, log, query):
     answer = editor.get(f"{log}?{query}")
     assert answer.status_code == 400

@@ -346,6 +346,12 @@ def test_a_deleted_dataset_only_means_that_no_images_are_offered(viewer, endpoin
     assert 'id="try-image"' in text
 
 
+@pytest.mark.parametrize("hours", ["0", "x", "9" * 5000], ids=["0", "x", "huge"])
+def test_a_period_that_is_not_offered_is_the_last_hour(viewer, endpoint, hours):
+    figures = viewer.get(of_stage("stage_statistics", endpoint.default_stage), {"hours": hours}).json()
+    assert figures["to"] - figures["from"] == 3600
+
+
 def test_statistics_of_the_chosen_period(viewer, endpoint):
     stage, now = endpoint.default_stage, timezone.now()
     calls = [(5, 200, 10), (5, 503, 20), (90, 400, 30)]
