@@ -69,6 +69,29 @@ def test_charts_grow_while_the_training_runs_and_survive_its_polling(open_page, 
     expect(page.locator("#live")).not_to_have_attribute("hx-trigger", re.compile("."))
 
 
+def test_a_zoom_stays_while_points_come_and_a_double_click_ends_it(open_page, people, running):
+    page: Page = open_page(people.viewer)
+    page.goto(of(running))
+    loss = page.locator(".chart-card").filter(has=page.get_by_role("heading", name="Loss"))
+    loss.get_by_text("As a table").click()
+    drawing = loss.locator("canvas")
+    whole = drawing.evaluate("canvas => canvas.toDataURL()")
+    loss.locator(".chart-stage").scroll_into_view_if_needed()
+    box = loss.locator(".u-over").bounding_box()
+    left, right, middle = box["x"] + box["width"] * 0.2, box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2
+    page.mouse.move(left, middle)
+    page.mouse.down()
+    page.mouse.move(right, middle, steps=4)
+    page.mouse.up()
+    zoomed = drawing.evaluate("canvas => canvas.toDataURL()")
+    assert zoomed != whole
+    measured(running, range(50, 70, 10))
+    expect(loss.locator("tbody tr")).to_have_count(6)
+    assert drawing.evaluate("canvas => canvas.toDataURL()") == zoomed
+    page.mouse.dblclick(left, middle)
+    assert drawing.evaluate("canvas => canvas.toDataURL()") not in (whole, zoomed)
+
+
 def test_the_arrow_keys_read_a_chart(open_page, people, running):
     page: Page = open_page(people.viewer)
     page.goto(of(running))
