@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from training import algorithms
 from training.algorithms.base import Algorithm, Metric, gettext_noop
+from training.algorithms.object_detection.spec import UNDEFINED
 from training.models import Training
 
 Points = list[tuple[int, float]]
@@ -45,8 +46,12 @@ def label(name: str) -> str:
 
 
 def value_of(metrics: Mapping[str, float] | None, name: str) -> float | None:
-    """A metric's value, whether it is stored under its own name or under that of the log, `eval_<name>`."""
-    return (metrics or {}).get(name, (metrics or {}).get(f"eval_{name}"))
+    """A metric's value, whether it is stored under its own name or under that of the log, `eval_<name>`.
+
+    None when there is none: COCO's figure about objects that do not occur is stored, but it is no value.
+    """
+    value = (metrics or {}).get(name, (metrics or {}).get(f"eval_{name}"))
+    return None if value == UNDEFINED and COCO.fullmatch(name) else value
 
 
 def main_metric(source: Any) -> tuple[str, float | None]:
@@ -101,7 +106,8 @@ def charts(training: Training) -> list[dict[str, Any]]:
     """What static/js/charts.js draws: loss, metrics, learning rate, and a chart for each per-class metric."""
     series: dict[str, Points] = {}
     for name, step, value in training.points.order_by("step").values_list("name", "step", "value"):
-        series.setdefault(name, []).append((step, value))
+        if value != UNDEFINED or not COCO.fullmatch(name.removeprefix("eval_")):
+            series.setdefault(name, []).append((step, value))
     drawn = []
     for title, names in _groups(algorithms.get(training.algorithm), series):
         there = [_series(name, text, series[name]) for name, text in names if name in series]

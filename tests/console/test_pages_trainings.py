@@ -229,6 +229,19 @@ def test_validation_and_test_results_are_shown_apart(editor, pets):
         assert re.findall(r'text-end">([^<]+)<', cells) == values
 
 
+def test_a_coco_figure_about_objects_that_do_not_occur_is_no_value(editor, project, home):
+    names = ["AP-IoU=0.50:0.95-area=all-maxDets=100", "AP-IoU=0.50:0.95-area=large-maxDets=100"]
+    cars = served.dataset(project, "cars", "object_detection")
+    training = served.training(cars, metrics={names[0]: 0.5, names[1]: -1.0})
+    for name, value in ((names[0], 0.5), (names[1], -1.0)):
+        MetricPoint.objects.create(training=training, name=f"eval_{name}", step=10, epoch=1, value=value)
+    text = page(editor, training)
+    assert "0.5000" in text
+    assert "-1.0" not in text
+    charts = editor.get(reverse("training_metrics", args=[training.project_id, training.pk])).json()
+    assert [one["label"] for chart in charts["charts"] for one in chart["series"]] == ["AP 0.50:0.95, all"]
+
+
 def test_classes_have_a_table_of_their_own(editor, project, home):
     roads = served.dataset(project, "roads", "semantic_segmentation")
     metrics = {"mean_iou": 0.5, "per_category_iou/road": 0.75, "per_category_iou/sky": 0.25}

@@ -171,15 +171,18 @@ def test_detection_equals_pycocotools_on_the_exported_predictions(tmp_path):
     evaluation.accumulate()
     evaluation.summarize()
     names = [m.name for m in algorithms.get("object_detection").metrics]
-    expected = {name: value for name, value in zip(names, evaluation.stats, strict=True) if value >= 0}
+    expected = {name: value for name, value in zip(names, evaluation.stats, strict=True)}
     assert figures.compute() == pytest.approx(expected)
     assert 0.1 < figures.compute()["AP-IoU=0.50:0.95-area=all-maxDets=100"] < 0.9
 
 
-def test_a_figure_about_objects_that_do_not_occur_is_left_out():
+def test_all_twelve_figures_are_there_also_those_about_objects_that_do_not_occur():
+    names = [metric.name for metric in algorithms.get("object_detection").metrics]
     figures = Detection(1)
+    assert figures.compute() == dict.fromkeys(names, -1.0)  # no truth at all
     truth = {"width": 99, "height": 99, "boxes": [[0, 0, 9, 9]], "labels": [0], "area": [81], "iscrowd": [0]}
     figures.update(Detections(np.array([0.9]), np.array([0]), np.array([[0.0, 0, 9, 9]])), truth)
     found = figures.compute()
     assert found["AP-IoU=0.50:0.95-area=small-maxDets=100"] == pytest.approx(1)
-    assert "AP-IoU=0.50:0.95-area=large-maxDets=100" not in found
+    assert found["AP-IoU=0.50:0.95-area=large-maxDets=100"] == -1
+    assert list(found) == names

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from training.algorithms.object_detection.predict import Detections
-from training.algorithms.object_detection.spec import COCO_METRICS
+from training.algorithms.object_detection.spec import COCO_METRICS, UNDEFINED
 
 MOST_BOXES = 100  # an image: what COCO looks at
 
@@ -39,11 +39,11 @@ class Accumulator:
         self.found.append(np.stack(columns, axis=1).astype(np.float64))
 
     def compute(self) -> dict[str, float]:
-        """The figures by name. One that pycocotools gives as -1 (no such objects in the truth) is left out."""
+        """All twelve figures by name, as pycocotools gives them: UNDEFINED where the truth has no such objects."""
         if not self.annotations:
-            return {}
+            return {metric.name: UNDEFINED for metric in COCO_METRICS}
         values = self._summarize(np.concatenate(self.found))
-        return {metric.name: float(v) for metric, v in zip(COCO_METRICS, values, strict=True) if v >= 0}
+        return {metric.name: float(value) for metric, value in zip(COCO_METRICS, values, strict=True)}
 
     def _summarize(self, found: np.ndarray) -> Sequence[float]:
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress

@@ -10,6 +10,7 @@ from training.algorithms.base import (
     gettext_noop,
 )
 
+UNDEFINED = -1.0  # what pycocotools says of a figure about objects that do not occur
 _IOU, _AREAS = "0.50:0.95", ("small", "medium", "large")
 
 
