@@ -171,7 +171,7 @@ def test_detection_equals_pycocotools_on_the_exported_predictions(tmp_path):
     evaluation.accumulate()
     evaluation.summarize()
     names = [m.name for m in algorithms.get("object_detection").metrics]
-    expected = {name: value for name, value in zip(names, evaluation.stats, strict=True)}
+    expected = dict(zip(names, evaluation.stats, strict=True))
     assert figures.compute() == pytest.approx(expected)
     assert 0.1 < figures.compute()["AP-IoU=0.50:0.95-area=all-maxDets=100"] < 0.9
 
