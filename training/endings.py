@@ -43,7 +43,7 @@ def decide(training: Training, verdict: Verdict, interrupted: str) -> Ending:
         said = training.status_reason
         return Ending("STOPPED", Message.from_json(said) if said else None)
     if interrupted == "timeout":
-        text = gettext_noop("It reached its maximum time of %(minutes)s minutes.")
+        text = gettext_noop("It reached its maximum time (%(minutes)s min).")
         return Ending("FAIL_TRAIN", Message(text, {"minutes": training.timeout_minutes}))
     if interrupted == "shutdown":
         text = gettext_noop("The console was shut down; the training goes on when it starts again.")
