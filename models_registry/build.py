@@ -156,8 +156,8 @@ def run_export(folder: Path, dataset: str, tick: Lease, *, seconds: float = EXPO
         process = subprocess.Popen(
             command,
             cwd=settings.BASE_DIR,
-            # PASSIVE: its threads wait without spinning, since it shares the cores with trainer and engines.
-            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "HF_HUB_OFFLINE": "1", "EXPORT_WORKER": str(os.getpid())},
+            # Its threads hardly spin while they wait: it shares the cores with trainer and engines (see the trainer).
+            env={"GOMP_SPINCOUNT": "1000", **os.environ, "HF_HUB_OFFLINE": "1", "EXPORT_WORKER": str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
