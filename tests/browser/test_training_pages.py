@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from endpoints import routes, statistics
 from endpoints.models import Endpoint
 from tests.console import served
-from tests.console.test_pages_endpoints import Engine
+from tests.console.small_engine import Engine
 from training.models import Dataset, MetricPoint, Training
 
 pytestmark = pytest.mark.browser
