@@ -2,32 +2,10 @@
 
 import re
 
-import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from endpoints.models import Endpoint, Stage
 from tests.console import served
-
-
-@pytest.fixture
-def model(home, project):
-    return served.model(served.training(served.with_images(served.dataset(project), "test")))
-
-
-@pytest.fixture
-def endpoint(model) -> Endpoint:
-    return served.endpoint(model)
-
-
-@pytest.fixture
-def editor(browser_of, people):
-    return browser_of(people.editor)
-
-
-@pytest.fixture
-def viewer(browser_of, people):
-    return browser_of(people.viewer)
 
 
 def of_stage(name: str, stage: Stage) -> str:
@@ -36,10 +14,6 @@ def of_stage(name: str, stage: Stage) -> str:
 
 def of_endpoint(name: str, endpoint: Endpoint, *more: str) -> str:
     return reverse(name, args=[endpoint.project_id, endpoint.pk, *more])
-
-
-def image(size: int = 0) -> SimpleUploadedFile:
-    return SimpleUploadedFile("cat.png", b"\x89PNG" + b"x" * size, "image/png")
 
 
 def test_from_a_model_the_form_is_filled_in(editor, project, model):

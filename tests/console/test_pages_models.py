@@ -16,11 +16,6 @@ def trained(home, project):
     return served.training(served.dataset(project))
 
 
-@pytest.fixture
-def editor(browser_of, people):
-    return browser_of(people.editor)
-
-
 def page(client, model, **query):
     return client.get(reverse("model", args=[model.project_id, model.pk]), query).content.decode()
 

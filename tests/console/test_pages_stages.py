@@ -16,29 +16,9 @@ from django.utils import timezone
 from PIL import Image
 
 from endpoints import routes, statistics
-from endpoints.models import Endpoint, RequestRecord, Stage
+from endpoints.models import RequestRecord, Stage
 from tests.console import served
 from tests.console.small_engine import Engine
-
-
-@pytest.fixture
-def model(home, project):
-    return served.model(served.training(served.with_images(served.dataset(project), "test")))
-
-
-@pytest.fixture
-def endpoint(model) -> Endpoint:
-    return served.endpoint(model)
-
-
-@pytest.fixture
-def editor(browser_of, people):
-    return browser_of(people.editor)
-
-
-@pytest.fixture
-def viewer(browser_of, people):
-    return browser_of(people.viewer)
 
 
 def of_stage(name: str, stage: Stage) -> str:

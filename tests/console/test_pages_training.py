@@ -6,19 +6,9 @@ import pytest
 from django.urls import reverse
 
 from tests.console import served
-from training.models import Dataset, MetricPoint, Training
+from training.models import MetricPoint, Training
 
 HTMX = {"HX-Request": "true"}
-
-
-@pytest.fixture
-def pets(home, project) -> Dataset:
-    return served.dataset(project)
-
-
-@pytest.fixture
-def editor(browser_of, people):
-    return browser_of(people.editor)
 
 
 def page(client, training, **query):

@@ -7,19 +7,9 @@ from django.urls import reverse
 
 from models_registry.models import Model
 from tests.console import served
-from training.models import Dataset, Experiment, Training
+from training.models import Experiment, Training
 
 HTMX = {"HX-Request": "true"}
-
-
-@pytest.fixture
-def pets(home, project) -> Dataset:
-    return served.dataset(project)
-
-
-@pytest.fixture
-def editor(browser_of, people):
-    return browser_of(people.editor)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Trainings with real trainers of tiny networks, on datasets made for the test."""
 
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +22,17 @@ def tiny(settings, home, monkeypatch):
     settings.STOP_GRACE_SECONDS = 20
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def in_this_process():
+    """The trainer runs in the test's own process: one thread, and its SIGTERM handler as before afterwards."""
+    import torch  # seconds: only for the tests that ask
+
+    torch.set_num_threads(1)
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import math
-import signal
 
 import numpy as np
 import pytest
@@ -19,16 +18,8 @@ from training.trainer.records import read_labels
 from training.trainer.stop import StopSignal
 from training.trainer.weights import Weights
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
 ALGORITHMS = list(algorithms.PACKAGES)
-
-
-@pytest.fixture(autouse=True)
-def _this_process():
-    """One thread, and this process's own SIGTERM handler afterwards."""
-    torch.set_num_threads(1)
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture(scope="module")

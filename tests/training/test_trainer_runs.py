@@ -2,15 +2,13 @@
 
 import json
 import shutil
-import signal
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.runs import ARCHITECTURES, events_of, make_dataset, make_run, tiny_model
+from tests.runs import ARCHITECTURES, events_of, make_dataset, make_run
 from training import algorithms
-from training.algorithms.base import Message
 from training.algorithms.images import open_rgb
 from training.trainer import checkpoints, loop
 from training.trainer.__main__ import main
@@ -20,28 +18,7 @@ from training.trainer.records import read_labels
 from training.trainer.stop import Stopped, StopSignal
 from training.trainer.weights import Weights
 
-ALGORITHMS = list(algorithms.PACKAGES)
-
-
-@pytest.fixture(autouse=True)
-def _this_process():
-    """One thread, and this process's own SIGTERM handler afterwards."""
-    torch.set_num_threads(1)
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory):
-    return tiny_model("image_classification", tmp_path_factory.mktemp("models"))
-
-
-def failure(run):
-    assert json.loads((run / "outcome.json").read_text()) == {"outcome": "failed", "exit_code": 1}
-    assert not (run / "model").exists()
-    event = events_of(run, "failure")[-1]
-    return event["code"], str(Message.from_json(event))
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 def test_no_epochs_train_nothing_but_evaluate_and_save(tmp_path):

@@ -1,0 +1,35 @@
+"""Who looks at the pages, and what they look at."""
+
+import pytest
+from django.test import Client
+
+from endpoints.models import Endpoint
+from models_registry.models import Model
+from tests.console import served
+from training.models import Dataset
+
+
+@pytest.fixture
+def editor(browser_of, people) -> Client:
+    return browser_of(people.editor)
+
+
+@pytest.fixture
+def viewer(browser_of, people) -> Client:
+    return browser_of(people.viewer)
+
+
+@pytest.fixture
+def pets(home, project) -> Dataset:
+    return served.dataset(project)
+
+
+@pytest.fixture
+def model(home, project) -> Model:
+    """Of a dataset whose test images are there."""
+    return served.model(served.training(served.with_images(served.dataset(project), "test")))
+
+
+@pytest.fixture
+def endpoint(model) -> Endpoint:
+    return served.endpoint(model)
