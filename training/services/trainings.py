@@ -37,19 +37,10 @@ def training_create(
     "<training id>/checkpoint-<step>" of the same project and algorithm.
     """
     fields, errors = clean_training(
-        project=project,
-        name=name,
-        dataset=dataset,
-        algorithm=algorithm,
-        hyperparameters=hyperparameters,
-        initial_weights=initial_weights,
-        checkpoint=checkpoint,
-        weights_folder=weights_folder,
-        experiment=experiment,
-        description=description,
-        device=device,
-        timeout_minutes=timeout_minutes,
-    )
+        project=project, name=name, dataset=dataset, algorithm=algorithm, hyperparameters=hyperparameters,
+        initial_weights=initial_weights, checkpoint=checkpoint, weights_folder=weights_folder, experiment=experiment,
+        description=description, device=device, timeout_minutes=timeout_minutes,
+    )  # fmt: skip
     raise_if(errors)
     try:
         with transaction.atomic():
