@@ -12,6 +12,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
+from endpoints.models import Endpoint
+from tests.console import served
+from training.models import Dataset
+
 # Playwright's loop runs in the tests' own thread, and Django would refuse to use the database there. It is safe:
 # nothing else runs in that loop, and the server answers in threads of its own.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -101,3 +105,13 @@ def axe() -> Axe:
         return [f"{found['id']}: {node['html'][:200]}" for found in result["violations"] for node in found["nodes"]]
 
     return check
+
+
+@pytest.fixture
+def pets(home, project) -> Dataset:
+    return served.with_images(served.dataset(project), "test")
+
+
+@pytest.fixture
+def endpoint(pets) -> Endpoint:
+    return served.endpoint(served.model(served.training(pets, "trained")))

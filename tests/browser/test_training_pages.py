@@ -1,28 +1,16 @@
 """What only a browser shows of trainings and stages: live charts and logs, the form, trying a stage, accessibility."""
 
-import json
 import re
-from collections.abc import Iterator
-from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from endpoints import routes, statistics
-from endpoints.models import Endpoint
 from tests.console import served
-from tests.console.small_engine import Engine
-from training.models import Dataset, MetricPoint, Training
+from training.models import MetricPoint, Training
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def pets(home, project) -> Dataset:
-    return served.with_images(served.dataset(project), "test")
 
 
 def measured(row: Training, steps: range) -> None:
@@ -167,145 +155,6 @@ def test_the_form_works_without_javascript(open_page, people, project, pets):
     expect(page.get_by_label("Name", exact=True)).to_have_value("plain")
 
 
-@pytest.fixture
-def endpoint(pets) -> Endpoint:
-    return served.endpoint(served.model(served.training(pets, "trained")))
-
-
-@pytest.fixture
-def engine(endpoint) -> Iterator[Engine]:
-    """In the place of a real one, which the journey has: it answers what a test tells it to."""
-    import threading
-
-    with Engine(str(routes.socket_path(endpoint.default_stage.resources.get().pk))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-def stage_page(page: Page, endpoint: Endpoint) -> Page:
-    page.goto(reverse("stage", args=[endpoint.project_id, endpoint.pk, endpoint.default_stage.pk]))
-    return page
-
-
-def answered(page: Page) -> None:
-    expect(page.get_by_text(re.compile(r"^Answered in \d+ ms\.$"))).to_be_visible()
-
-
-def test_scores_are_bars(open_page, people, endpoint, engine):
-    engine.answer = (200, [{"score": 0.75, "label": "dog"}, {"score": 0.25, "label": "cat"}])
-    page = stage_page(open_page(people.viewer), endpoint)
-    page.locator("[data-tryit-sample]").nth(1).click()
-    answered(page)
-    expect(page.locator(".tryit-bars li")).to_have_text(["dog75.0 %", "cat25.0 %"])
-    expect(page.get_by_role("progressbar", name="dog")).to_have_js_property("value", 0.75)
-    page.get_by_text("Response body").click()
-    assert json.loads(page.locator("[data-tryit-raw] pre").inner_text()) == engine.answer[1]
-
-
-COLOUR_AT = """(canvas, [x, y]) => [...canvas.getContext("2d").getImageData(
-    Math.round(x * canvas.width / 24), Math.round(y * canvas.height / 16), 1, 1).data.slice(0, 3)]"""
-
-
-def shown_as(endpoint: Endpoint, algorithm: str) -> None:
-    resource: Any = endpoint.default_stage.resources.get()
-    type(resource.model).objects.filter(pk=resource.model_id).update(algorithm=algorithm)
-
-
-def test_boxes_are_drawn_where_they_are_with_their_label(open_page, people, endpoint, engine):
-    shown_as(endpoint, "object_detection")
-    box = {"xmin": 6, "ymin": 4, "xmax": 18, "ymax": 12}
-    engine.answer = (200, {"predictions": [[{"dog": box, "score": 0.9}]]})
-    page = stage_page(open_page(people.viewer), endpoint)
-    page.locator("[data-tryit-sample]").first.click()
-    answered(page)
-    expect(page.locator(".tryit-legend li")).to_have_text(["dog6, 4 – 18, 1290.0 %"])
-    canvas = page.locator("[data-tryit-canvas]")
-    inside, edge = (canvas.evaluate(COLOUR_AT, place) for place in ([12, 8], [6, 8]))
-    assert inside == [0, 90, 120]  # the image itself
-    assert edge != inside
-    with page.expect_response("**/try/"):
-        page.get_by_label("Threshold").fill("0.8")
-    assert engine.received[-1][1]["parameters"]["threshold"] == 0.8
-
-
-def test_a_mask_lies_over_the_image_and_a_class_can_be_taken_away(open_page, people, endpoint, engine):
-    shown_as(endpoint, "semantic_segmentation")
-    engine.answer = (200, {"predictions": [[[0] * 256 + [1] * 256 for _row in range(512)]]})
-    page = stage_page(open_page(people.viewer), endpoint)
-    page.locator("[data-tryit-sample]").first.click()
-    answered(page)
-    keys = page.locator(".tryit-legend button")
-    expect(keys).to_have_text(["cat50.0 %", "dog50.0 %"])
-    canvas = page.locator("[data-tryit-canvas]")
-    left, right = (canvas.evaluate(COLOUR_AT, place) for place in ([4, 8], [20, 8]))
-    assert left != right
-    keys.nth(0).click()
-    assert canvas.evaluate(COLOUR_AT, [4, 8]) == [0, 90, 120]
-    assert canvas.evaluate(COLOUR_AT, [20, 8]) == right
-
-
-def test_a_refusal_is_told_in_a_sentence_beside_the_answer_itself(open_page, people, endpoint, engine, complaints):
-    problem = "instances[0].data: Is not an image that can be read."
-    engine.answer = (400, {"error": {"code": "not_an_image", "message": problem, "fields": {}}})
-    page = stage_page(open_page(people.viewer), endpoint)
-    page.locator("#try-image").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"hello"})
-    expect(page.locator("[data-tryit-status]")).to_contain_text("This file is not an image that the model can read.")
-    page.get_by_text("Response body").click()
-    expect(page.locator("[data-tryit-raw] pre")).to_have_text(json.dumps(engine.answer[1]))
-    complaints.remove("Failed to load resource: the server responded with a status of 400 (Bad Request)")
-
-
-def test_sending_without_an_image_says_so(open_page, people, endpoint, engine):
-    page = stage_page(open_page(people.viewer), endpoint)
-    engine.answer = (200, [{"score": 1.0, "label": "cat"}])
-    page.locator("[data-tryit-sample]").first.click()
-    answered(page)
-    page.locator("#try-image").set_input_files([])
-    page.get_by_role("button", name="Send").click()
-    expect(page.locator("[data-tryit-status]")).to_have_text("Choose an image.")
-
-
-def test_input_json_of_the_chosen_image_is_downloaded(open_page, people, endpoint, engine):
-    page = stage_page(open_page(people.viewer), endpoint)
-    page.locator("[data-tryit-sample]").first.click()
-    answered(page)
-    with page.expect_download() as download:
-        page.get_by_role("button", name="input.json").click()
-    assert download.value.suggested_filename == "input.json"
-    content = json.loads(download.value.path().read_text())
-    assert content == engine.received[0][1]
-
-
-def test_recent_requests_stay_open_while_new_ones_come(open_page, people, endpoint):
-    page = stage_page(open_page(people.viewer), endpoint)
-    page.get_by_text("Recent requests").click()
-    recent = page.get_by_role("region", name="Recent requests")
-    expect(recent).to_contain_text("No request yet.")
-    call = statistics.Call(endpoint.default_stage.pk, timezone.now(), "/inference", 400, 12, error="no instances")
-    statistics.write([call])
-    expect(recent.get_by_role("row").nth(1)).to_contain_text("no instances", timeout=15_000)
-    expect(page.locator(".figures")).to_contain_text("Requests1")
-
-
-def called(endpoint: Endpoint, minutes_ago: int) -> None:
-    at = timezone.now() - timedelta(minutes=minutes_ago)
-    statistics.write([statistics.Call(endpoint.default_stage.pk, at, "/inference", 200, 12)])
-
-
-def test_the_charts_of_a_stage_show_the_chosen_period_and_move_on(open_page, people, endpoint):
-    called(endpoint, 30)
-    page = stage_page(open_page(people.viewer), endpoint)
-    stage = page.locator(".chart-stage").first
-    stage.focus()
-    page.keyboard.press("End")
-    cursor, over = (stage.locator(part).bounding_box() for part in (".u-cursor-x", ".u-over"))
-    assert (cursor["x"] - over["x"]) / over["width"] == pytest.approx(0.5, abs=0.05)
-    endpoint.default_stage.minutes.update(minute=timezone.now() - timedelta(minutes=61))
-    expect(page.get_by_text("No request in this period.")).to_be_visible(timeout=15_000)
-    expect(page.locator(".chart-card")).to_have_count(0)
-
-
 def test_no_chart_stands_alone_in_its_row(open_page, people, pets):
     row = served.training(pets)
     MetricPoint.objects.bulk_create(
@@ -319,14 +168,6 @@ def test_no_chart_stands_alone_in_its_row(open_page, people, pets):
     first, second, third = (page.locator(".chart-card").nth(place).bounding_box() for place in range(3))
     assert second["y"] == third["y"] > first["y"]
     assert first["width"] > 2 * second["width"]
-
-
-def test_the_example_in_python_is_a_tab_away(open_page, people, endpoint):
-    page = stage_page(open_page(people.viewer), endpoint)
-    page.get_by_role("tab", name="curl").focus()
-    page.keyboard.press("ArrowRight")
-    expect(page.get_by_role("tabpanel", name="Python")).to_contain_text("urllib.request")
-    expect(page.get_by_role("tabpanel", name="curl")).to_be_hidden()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -368,7 +209,8 @@ def test_the_actions_of_a_row_are_in_view(open_page, people, project):
 @pytest.mark.parametrize("width", [400, 1280])
 def test_nothing_sticks_out_of_the_page(open_page, people, running, endpoint, width):
     page: Page = open_page(people.editor, viewport={"width": width, "height": 800})
-    for address in (of(running), reverse("endpoint", args=[running.project_id, endpoint.pk]) + "?tab=keys"):
+    keys = reverse("endpoint", args=[running.project_id, endpoint.pk]) + "?tab=keys"
+    stage = reverse("stage", args=[endpoint.project_id, endpoint.pk, endpoint.default_stage.pk])
+    for address in (of(running), keys, stage):
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert stage_page(page, endpoint).evaluate("document.documentElement.scrollWidth") <= width

@@ -7,8 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -18,23 +16,7 @@ from endpoints.invoke import StageApplication
 from endpoints.models import EndpointKey, RequestRecord, StageMinute
 from endpoints.statistics import Recorder
 from tests.endpoints.colours import LABELS, request
-from tests.endpoints.web import Request, resource, serving, table, toy_engine
-
-
-class Web:
-    """A served StageApplication whose route table the test writes."""
-
-    def __init__(self, url: str, table: Path) -> None:
-        self.url, self.table = url, table
-        self.client = httpx.Client(base_url=url, timeout=30)
-
-    def publish(self, value: dict[str, Any]) -> None:
-        new = self.table.with_suffix(".test")
-        new.write_text(json.dumps(value))
-        new.replace(self.table)
-
-    def post(self, path: str, **options: Any) -> httpx.Response:
-        return self.client.post(path, **({"json": request()} | options))
+from tests.endpoints.web import Request, Web, resource, serving, table, toy_engine
 
 
 @pytest.fixture(scope="module")

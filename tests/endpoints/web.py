@@ -11,7 +11,10 @@ from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
 from typing import Any
 
+import httpx
 import uvicorn
+
+from tests.endpoints.colours import request
 
 Answer = Callable[["Request"], None]
 
@@ -97,3 +100,19 @@ def table(stages: dict[str, list[dict[str, Any]]], *, default: str = "default", 
 
 def resource(socket_path: str = "", path: str = "/inference", model: str = "colours") -> dict[str, Any]:
     return {"path": path, "model": model, "sockets": [socket_path] if socket_path else []}
+
+
+class Web:
+    """A served StageApplication whose route table the test writes."""
+
+    def __init__(self, url: str, table: Path) -> None:
+        self.url, self.table = url, table
+        self.client = httpx.Client(base_url=url, timeout=30)
+
+    def publish(self, value: dict[str, Any]) -> None:
+        new = self.table.with_suffix(".test")
+        new.write_text(json.dumps(value))
+        new.replace(self.table)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return self.client.post(path, **({"json": request()} | options))
