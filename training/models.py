@@ -1,4 +1,4 @@
-"""Projects and what they own up to a finished training. Statuses are defined here, once."""
+"""Projects and what they own up to a finished training."""
 
 import secrets
 from pathlib import Path
@@ -9,6 +9,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from training import algorithms
+from training.statuses import DatasetStatus, ExperimentStatus, Priority, Role, Status, TrainingStatus
+
+__all__ = ["DatasetStatus", "ExperimentStatus", "Priority", "Role", "Status", "TrainingStatus"]  # beside the models
 
 
 def new_id() -> str:
@@ -20,70 +23,15 @@ def new_appkey() -> str:
     return secrets.token_urlsafe(16)
 
 
-class Status(models.TextChoices):
-    """A TextChoices whose members also have the colour of their badge (a Tabler colour name)."""
-
-    @property
-    def colour(self) -> str:
-        return COLOURS.get(self.value, "blue")
-
-
-COLOURS = {
-    "READY": "green",
-    "ACTIVE": "green",
-    "COMPLETE": "green",
-    "INVALID": "red",
-    "FAIL_TRAIN": "red",
-    "CREATE_FAILED": "red",
-    "UPDATE_FAILED": "red",
-    "DEPLOY_FAILED": "red",
-    "STOPPED": "secondary",
-    "DELETE_IN_PROGRESS": "orange",
-    "STOP_IN_PROGRESS": "orange",
-    "CREATE_REQUESTED": "azure",
-}
-
-
-class DatasetStatus(Status):
-    UPLOADING = "UPLOADING", _("UPLOADING")
-    VALIDATING = "VALIDATING", _("VALIDATING")
-    READY = "READY", _("READY")
-    INVALID = "INVALID", _("INVALID")
-    DELETE_IN_PROGRESS = "DELETE_IN_PROGRESS", _("DELETE IN PROGRESS")
-
-
-class ExperimentStatus(Status):
-    ACTIVE = "ACTIVE", _("ACTIVE")
-
-
-class TrainingStatus(Status):
-    CREATE_REQUESTED = "CREATE_REQUESTED", _("CREATE REQUESTED")
-    CREATE_IN_PROGRESS = "CREATE_IN_PROGRESS", _("CREATE IN PROGRESS")
-    RUNNING = "RUNNING", _("RUNNING")
-    STOP_IN_PROGRESS = "STOP_IN_PROGRESS", _("STOP IN PROGRESS")
-    STOPPED = "STOPPED", _("STOPPED")
-    COMPLETE_IN_PROGRESS = "COMPLETE_IN_PROGRESS", _("COMPLETE IN PROGRESS")
-    COMPLETE = "COMPLETE", _("COMPLETE")
-    FAIL_TRAIN = "FAIL_TRAIN", _("FAIL TRAIN")
-    CREATE_FAILED = "CREATE_FAILED", _("CREATE FAILED")
-
-
-class Role(models.TextChoices):
-    VIEWER = "viewer", _("Viewer")
-    EDITOR = "editor", _("Editor")
-    ADMIN = "admin", _("Admin")
-
-    def includes(self, needed: str) -> bool:
-        order = list(Role)
-        return order.index(self) >= order.index(Role(needed))
-
-
 class Project(models.Model):
     id = models.CharField(primary_key=True, max_length=20, default=new_id, editable=False)
     name = models.CharField(_("name"), max_length=50, unique=True)
     description = models.CharField(_("description"), max_length=255, blank=True)
     appkey = models.CharField(max_length=32, default=new_appkey, unique=True, editable=False)
     members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="projects")
+    retention = models.JSONField(
+        default=dict, blank=True, help_text='days that ended trainings keep each: {"logs": 90, "checkpoints": null}'
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -151,6 +99,12 @@ class Dataset(Owned):
     zip_bytes = models.BigIntegerField(default=0)
     zip_sha256 = models.CharField(max_length=64, blank=True)
     disk_bytes = models.BigIntegerField(default=0)
+    source = models.JSONField(default=dict, blank=True, help_text='{"kind": "upload|folder|s3|sample|mend", ...}')
+    version = models.PositiveIntegerField(default=1)
+    based_on = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="successors", help_text="mended from it"
+    )
+    mends = models.JSONField(default=list, blank=True, help_text="codes of the mends that made this version")
 
     @property
     def folder(self) -> Path:
@@ -212,6 +166,10 @@ class Training(Owned):
     )
     device = models.CharField(max_length=10, default="auto", help_text="auto, cpu or cuda")
     timeout_minutes = models.PositiveIntegerField(default=1440)
+    priority = models.SmallIntegerField(_("priority"), choices=Priority.choices, default=Priority.NORMAL)
+    early_stopping = models.PositiveIntegerField(
+        default=0, help_text="epochs without a better validation figure after which it ends; 0: never"
+    )
 
     step = models.PositiveIntegerField(default=0)
     total_steps = models.PositiveIntegerField(default=0)
@@ -228,6 +186,7 @@ class Training(Owned):
 
     attempts = models.PositiveIntegerField(default=0, help_text="automatic resumes so far")
     events_offset = models.BigIntegerField(default=0, help_text="bytes of events.jsonl that are in the database")
+    host = models.CharField(max_length=80, blank=True, help_text="where `pid` is: several hosts may run trainers")
     pid = models.IntegerField(null=True, blank=True)
     pid_started = models.FloatField(null=True, blank=True, help_text="the process's start time: a pid alone is reused")
     lease_owner = models.CharField(max_length=80, blank=True)
