@@ -29,6 +29,7 @@ WEIGHTS = [
 AGAIN = {
     "hx-trigger": "change",
     "hx-include": "#form",
+    "hx-disabled-elt": "#depends",
     "hx-params": "not csrfmiddlewaretoken",
     "hx-target": "#depends",
     "hx-select": "#depends",

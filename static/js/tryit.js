@@ -30,6 +30,7 @@ class TryIt {
     slider.addEventListener("change", () => this.input.files.length && this.send());
     this.drop(form.querySelector("[data-tryit-drop]"));
     this.resource();
+    if (this.input.files.length) this.choose(); // chosen while this file was still on its way
   }
 
   /** What the page says of the chosen resource: algorithm, labels, threshold. */

@@ -1,5 +1,6 @@
 """The page of a stage in Chromium: trying it with an image, its charts, its examples."""
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from endpoints import routes, statistics
@@ -34,6 +36,12 @@ def stage_page(page: Page, endpoint: Endpoint) -> Page:
     return page
 
 
+def small_png() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), (0, 90, 120)).save(out, "PNG")
+    return out.getvalue()
+
+
 def answered(page: Page) -> None:
     expect(page.get_by_text(re.compile(r"^Answered in \d+ ms\.$"))).to_be_visible()
 
@@ -47,6 +55,17 @@ def test_scores_are_bars(open_page, people, endpoint, engine):
     expect(page.get_by_role("progressbar", name="dog")).to_have_js_property("value", 0.75)
     page.get_by_text("Response body").click()
     assert json.loads(page.locator("[data-tryit-raw] pre").inner_text()) == engine.answer[1]
+
+
+def test_an_image_chosen_before_the_page_is_ready_is_sent_all_the_same(open_page, people, endpoint, engine):
+    engine.answer = (200, [{"score": 1.0, "label": "cat"}])
+    page = open_page(people.viewer)
+    held = []
+    page.route("**/tryit.js", lambda route: held.append(route))  # noqa: PLW0108 (playwright marks what it calls)
+    page.goto(reverse("stage", args=[endpoint.project_id, endpoint.pk, endpoint.default_stage.pk]), wait_until="commit")
+    page.locator("#try-image").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": small_png()})
+    held[0].continue_()
+    answered(page)
 
 
 COLOUR_AT = """(canvas, [x, y]) => [...canvas.getContext("2d").getImageData(

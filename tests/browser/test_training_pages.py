@@ -1,11 +1,12 @@
 """What only a browser shows of trainings and stages: live charts and logs, the form, trying a stage, accessibility."""
 
 import re
+import time
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.console import served
 from training.models import MetricPoint, Training
@@ -28,6 +29,12 @@ def running(pets) -> Training:
     row.folder.mkdir(parents=True)
     row.log_path.write_text("".join(f"line {number}\n" for number in range(200)))
     return row
+
+
+def slowly(route: Route) -> None:
+    """Let the answer take its time, as on a busy machine."""
+    time.sleep(0.5)
+    route.continue_()
 
 
 def of(row: Training) -> str:
@@ -143,6 +150,18 @@ def test_another_algorithm_changes_what_depends_on_it_only(open_page, people, pr
     expect(page.get_by_label("learning_rate")).to_have_value("0.0002")
     expect(page.get_by_label("Name", exact=True)).to_have_value("typed before")
     expect(page.get_by_label("Dataset").locator("option")).to_have_text(["Choose a dataset", "roads"])
+
+
+def test_what_is_chosen_while_the_form_changes_is_not_lost(open_page, people, project, pets):
+    roads = served.dataset(project, "roads", "semantic_segmentation")
+    page: Page = open_page(people.editor)
+    page.goto(reverse("training_create", args=[project.pk]))
+    page.route("**/trainings/new/?*", slowly)
+    page.get_by_role("radio", name=re.compile("Semantic Segmentation")).check()
+    page.get_by_label("Dataset").select_option(label="roads")
+    expect(page.get_by_role("radio", name=re.compile("Semantic Segmentation"))).to_be_checked()
+    expect(page.get_by_label("learning_rate")).to_have_value("0.0002")
+    expect(page.get_by_label("Dataset")).to_have_value(roads.pk)
 
 
 def test_the_form_works_without_javascript(open_page, people, project, pets):
