@@ -41,24 +41,33 @@ class Message:
         return cls(value["text"], params)
 
 
+NAMED = 20  # files that one problem names
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing found in a dataset: what, where, and (in the message) how to mend it.
 
     `code` is stable and meant for programs; `level` is "error", "warning" or "fact";
-    `file` is the path inside the zip, "" when the problem concerns the whole zip.
+    `file` is the path inside the zip, "" when the problem concerns the whole zip. `files` are further files
+    concerned, or all of a group (at most `NAMED` of them; the message has the count). `mend` is the code of the mend
+    that repairs it in a new version of the dataset, "" when only a person can.
     """
 
     code: str
     message: Message
     file: str = ""
     level: str = "error"
+    files: tuple[str, ...] = ()
+    mend: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {
             "code": self.code,
             "level": self.level,
             "file": self.file,
+            "files": list(self.files),
+            "mend": self.mend,
             "message": str(self.message),
             **self.message.as_json(),
         }
