@@ -66,13 +66,17 @@ def remove(dataset_id: str) -> None:
 
 def reconcile() -> None:
     """Each minute: a task died with its worker, so it is enqueued again; what was left over is removed."""
-    unfinished = Dataset.objects.filter(status__in=TASKS)
     if int(get_broker().queue_size()) == 0:  # else they may only be waiting for their turn
-        for dataset in unfinished:
-            with locked(dataset.folder, wait=False) as free:
-                if free:
-                    async_task(TASKS[dataset.status], dataset.pk)
+        start_over()
     sweep()
+
+
+def start_over() -> None:
+    """A task for every dataset that needs one and that nobody works on. A second one finds nothing to do."""
+    for dataset in Dataset.objects.filter(status__in=TASKS):
+        with locked(dataset.folder, wait=False) as free:
+            if free:
+                async_task(TASKS[dataset.status], dataset.pk)
 
 
 def sweep() -> None:

@@ -23,8 +23,18 @@ def training_run(training_id: str) -> str:
 
 
 def reconcile() -> None:
-    """Each minute. A part that fails is logged and does not keep the others from their turn."""
-    for name in settings.RECONCILERS:
+    """Each minute."""
+    _call_each(settings.RECONCILERS)
+
+
+def start_over() -> None:
+    """When a worker starts: what an earlier one was at goes on at once, not at the minute."""
+    _call_each([*settings.AT_WORKER_START, *settings.RECONCILERS])
+
+
+def _call_each(names: list[str]) -> None:
+    """A part that fails is logged and does not keep the others from their turn."""
+    for name in names:
         try:
             import_string(name)()
         except Exception:

@@ -61,10 +61,12 @@ class Console:
         given = {"num_train_epochs": 100_000, **quick, **hyperparameters}
         return self.shell(CREATE.format(dataset=self.DATASET, name=name, hyperparameters=given))
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def start_worker(self, *command: str) -> subprocess.Popen[bytes]:
+        """`command`: of manage.py, or Python's own arguments; the trainer worker when it is left out."""
+        arguments = command if command[:1] == ("-c",) else ("manage.py", *(command or ("trainer_worker",)))
         with (self.home / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "manage.py", "trainer_worker"],
+                [sys.executable, *arguments],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,

@@ -1,0 +1,17 @@
+"""The worker for everything but trainings: ingests, model builds, the minute's reconcile."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from training import tasks
+from training.cluster import Cluster
+
+
+class Command(BaseCommand):
+    help = "Do the console's short jobs, WORKERS at a time."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        cluster = Cluster()  # from here on it hears signals
+        tasks.start_over()
+        cluster.run()
