@@ -1,7 +1,7 @@
 """The only place that opens a zip. A zip is hostile until shown otherwise.
 
 The table of contents is checked as a whole before the first byte is written; while the entries are
-read, what they really hold is counted again, because a header may lie. Knows no Django.
+read, what they really hold is counted again (training.unpack). Knows no Django.
 """
 
 import os
@@ -11,23 +11,22 @@ import stat
 import struct
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from training.algorithms.base import gettext_noop as _
 from training.report import Report
+from training.unpack import CHUNK, DAMAGED, NAME_BYTES, Entry, folders_of, parent_of, write_entries
 
-CHUNK = 1024 * 1024
 SMALL = 10 * CHUNK  # bytes: less than this harms nobody, however it was packed
-NAME_BYTES, PATH_BYTES = 255, 1024  # a component's limit in every common file system; and of the whole path
+PATH_BYTES = 1024  # of a whole path
 IGNORED = {"__macosx", ".ds_store", "thumbs.db", "desktop.ini"}
 # bzip2 and LZMA are refused: zipfile unpacks each of their blocks at once, however large it becomes.
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error, OverflowError, ValueError)
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -37,20 +36,6 @@ class Limits:
     entries: int
     bytes: int
     ratio: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry under its clean name: "/"-separated, NFC, without "." parts or a leading "/"."""
-
-    info: zipfile.ZipInfo
-    name: str
-    folder: bool
-
-    @property
-    def key(self) -> str:
-        """Equal for names that some file system would take for one and the same."""
-        return unicodedata.normalize("NFC", self.name.casefold())
 
 
 def is_zip(path: Path) -> bool:
@@ -85,7 +70,7 @@ def extract(
         _check_names(entries, report)
         _check_sizes(entries, folder, limits, report)
         if not report.errors:
-            _unpack(archive, entries, folder, report, left=limits.bytes, progress=progress)
+            write_entries(archive, entries, folder, report, left=limits.bytes, progress=progress)
 
 
 def _table_is_bounded(path: Path, limits: Limits, report: Report) -> bool:
@@ -142,7 +127,7 @@ def _entries(archive: zipfile.ZipFile, report: Report) -> Iterator[Entry]:
             report.error("absolute_path", _("The path is absolute. Zip the folder, not the whole drive."), raw)
         elif ".." in parts:
             report.error("path_leaves_folder", _("The path leaves the folder (“..”). Remove the entry."), raw)
-        elif any(unicodedata.category(char) == "Cc" for char in raw):
+        elif CONTROL.search(raw):
             report.error("control_character", _("The name has a control character. Rename the file."), repr(raw))
         elif _kind(info) not in (0, stat.S_IFREG, stat.S_IFDIR):
             text = _("This is a symbolic link or a device, not a file. Put the file itself into the zip.")
@@ -188,7 +173,7 @@ def _without_root(entries: list[Entry], known: Collection[str]) -> list[Entry]:
 def _check_names(entries: list[Entry], report: Report) -> None:
     """Names that are too long, and two entries that want the same place."""
     seen: dict[str, Entry] = {}
-    parents = {str(parent) for entry in entries for parent in PurePosixPath(entry.name).parents}
+    parents = {parent for folder in {parent_of(entry.name) for entry in entries} for parent in folders_of(folder)}
     for entry in entries:
         length = len(entry.name.encode())
         if length > PATH_BYTES or any(len(part.encode()) > NAME_BYTES for part in entry.name.split("/")):
@@ -243,41 +228,3 @@ def _check_overlaps(entries: list[Entry], report: Report) -> None:
         if entry.info.header_offset + 30 + entry.info.compress_size > following.info.header_offset:
             text = _("The file shares its bytes with %(other)s, as in a zip bomb. Make the zip again.")
             report.error("overlap", text, entry.name, other=following.name)
-
-
-def _unpack(
-    archive: zipfile.ZipFile,
-    entries: list[Entry],
-    folder: Path,
-    report: Report,
-    *,
-    left: int,
-    progress: Callable[[int, int], None],
-) -> None:
-    """Write the entries below `folder`, at most `left` bytes of them."""
-    made = {folder}
-    for done, entry in enumerate(entries, 1):
-        target = folder / entry.name
-        parent = target if entry.folder else target.parent
-        if parent not in made:
-            parent.mkdir(parents=True, exist_ok=True)
-            made.add(parent)
-        if not entry.folder:
-            try:
-                left -= _copy(archive, entry, target, min(left, entry.info.file_size))
-            except DAMAGED as error:
-                text = _("The file is damaged inside the zip (%(reason)s). Make the zip again.")
-                report.error("entry_damaged", text, entry.name, reason=str(error))
-        progress(done, len(entries))
-
-
-def _copy(archive: zipfile.ZipFile, entry: Entry, target: Path, limit: int) -> int:
-    """-> bytes written. Raises BadZipFile when the entry holds more than its header said or has a wrong checksum."""
-    written = 0
-    with archive.open(entry.info) as source, target.open("xb") as out:
-        while chunk := source.read(CHUNK):
-            written += len(chunk)
-            if written > limit:
-                raise zipfile.BadZipFile("holds more than its header says")
-            out.write(chunk)
-    return written

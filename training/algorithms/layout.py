@@ -11,8 +11,9 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from training.algorithms.base import gettext_noop as _
-from training.archive import NAME_BYTES, PATH_BYTES
+from training.archive import PATH_BYTES
 from training.report import Report
+from training.unpack import NAME_BYTES
 
 JSON_BYTES = 512 * 1024 * 1024
 LABEL_LENGTH = 80  # characters: the name of a per-class metric has to fit in the database
