@@ -3,12 +3,12 @@
 import signal
 from dataclasses import dataclass
 
-from training import runfolder
+from training import disk, runfolder
 from training.algorithms.base import Message, gettext_noop
 from training.models import Training
 from training.processes import ProcessId
 
-EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED = 0, 1, 3
+EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED, EXIT_DISK = 0, 1, 3, 4
 OUTCOMES = {"complete": EXIT_COMPLETE, "failed": EXIT_FAILED, "stopped": EXIT_STOPPED}
 
 
@@ -31,6 +31,8 @@ def judge(training: Training, trainer: ProcessId | None, exit_code: int | None) 
     if code == EXIT_STOPPED:
         return Verdict("stopped", Message(gettext_noop("The trainer was told to stop by the system.")))
     own_words = runfolder.failure(training, trainer)
+    if code == EXIT_DISK and not own_words:
+        own_words = disk.probe(training.folder) or disk.FULL  # the trainer could not write it down
     if own_words or code == EXIT_FAILED:
         return Verdict(
             "failed", own_words or Message(gettext_noop("The trainer failed before it could say why: see the log."))

@@ -1,12 +1,14 @@
 """Writes model/: what serving needs, in one piece or not at all."""
 
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
-from training.trainer import checkpoints
+from training.trainer import checkpoints, room
+from training.trainer.fence import Fence
 
 
 def versions() -> dict[str, str]:
@@ -20,9 +22,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def save_model(run: Path, model: PreTrainedModel, description: dict[str, Any]) -> None:
-    """model.tmp/, then renamed: config.json, model.safetensors, model.json."""
-    partial = run / "model.tmp"
+def save_model(run: Path, model: PreTrainedModel, description: dict[str, Any], fence: Fence) -> None:
+    """model*.tmp/, then renamed: config.json, model.safetensors, model.json. Raises OSError and the libraries' own."""
+    partial = run / f"model{fence.attempt}.tmp"  # no two trainers write into one folder
+    with suppress(room.NoRoom):  # tried all the same: the estimate is a cautious one
+        room.make(run / "checkpoints", room.model_bytes(model))
     model.save_pretrained(partial)
     checkpoints.write_json(partial / "model.json", {**description, "versions": versions()})
+    fence.check()
     checkpoints.publish(partial, run / "model")

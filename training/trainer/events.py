@@ -5,10 +5,12 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from training.algorithms.base import Message
+from training.trainer.fence import Fence
 
 LASTING = {"checkpoint", "result", "failure"}  # a power cut must not take these; the next attempt repeats the others
 
@@ -16,7 +18,8 @@ LASTING = {"checkpoint", "result", "failure"}  # a power cut must not take these
 class Events:
     """Appends to events.jsonl. A line that a killed attempt left unfinished is ended first: the next one reads."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, fence: Fence | None = None) -> None:
+        self.fence = fence or Fence(run)
         self._file = (run / "events.jsonl").open("a+b")
         if self._file.tell() and not self._ends_with_newline():
             self._file.write(b"\n")
@@ -27,6 +30,8 @@ class Events:
         return self._file.read(1) == b"\n"
 
     def emit(self, type: str, **values: Any) -> None:
+        """Raises Displaced when the run folder is another trainer's now."""
+        self.fence.check()
         line = json.dumps({"t": time.time(), "type": type, **values}, ensure_ascii=False, allow_nan=False)
         self._file.write(line.encode() + b"\n")
         self._file.flush()
@@ -34,11 +39,11 @@ class Events:
             os.fsync(self._file.fileno())
 
     def phase(self, phase: str) -> None:
-        print(f"--- {phase}", flush=True)
+        say(f"--- {phase}")
         self.emit("phase", phase=phase)
 
     def setting(self, **values: Any) -> None:
-        print(f"setting {values}", flush=True)
+        say(f"setting {values}")
         self.emit("setting", values=values)
 
     def progress(self, step: int, total_steps: int, epoch: float, eta_seconds: float | None) -> None:
@@ -55,9 +60,25 @@ class Events:
             self.emit("metric", step=step, epoch=epoch, values=finite)
 
     def warning(self, code: str, message: Message) -> None:
-        print(f"WARNING {message}", flush=True)
+        say(f"WARNING {message}")
         self.emit("warning", code=code, **message.as_json())
 
+    def notice(self, code: str, message: Message, advice: Message | None = None, level: str = "warning") -> None:
+        """A warning with what to do about it. It may be taken back; a newer one of the same code replaces it."""
+        say(f"NOTICE {message}")
+        what_to_do = {"advice": advice.as_json()} if advice else {}
+        self.emit("notice", code=code, active=True, level=level, **message.as_json(), **what_to_do)
+
+    def withdraw(self, code: str) -> None:
+        """What notice() said is no longer true."""
+        self.emit("notice", code=code, active=False)
+
     def failure(self, code: str, message: Message) -> None:
-        print(f"FAILED: {message}", flush=True)
+        say(f"FAILED: {message}")
         self.emit("failure", code=code, **message.as_json())
+
+
+def say(text: object) -> None:
+    """A line for the log. A disk that does not take it ends the training at the next event, which counts, not here."""
+    with suppress(OSError):
+        print(text, flush=True)

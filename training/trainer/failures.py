@@ -1,8 +1,16 @@
 """Why a training failed, in plain words."""
 
+from training import disk
 from training.algorithms.base import Message, gettext_noop
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "No executable batch size found")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "No executable batch size found",
+    "bad_alloc",  # what C++ says, within backward()
+    "could not create a primitive",  # what oneDNN says of its scratch memory
+    "killed by signal: Killed",  # a data loader's process
+)
 
 
 class Failure(Exception):
@@ -14,19 +22,24 @@ class Failure(Exception):
         self.message = message
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
+
+
 def explain(error: Exception) -> tuple[str, Message]:
     """Any exception -> (code, what to tell the person). The traceback is in the log."""
     if isinstance(error, Failure):
         return error.code, error.message
-    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return "out_of_memory", Message(
             gettext_noop(
                 "The training ran out of memory. Choose a smaller batch size or smaller images, "
                 "or stop what else uses the memory of this machine."
             )
         )
-    if isinstance(error, OSError) and error.errno == 28:
-        return "disk_full", Message(gettext_noop("The disk is full. Free some space, then resume the training."))
+    if why := disk.reason(error):
+        then = Message(gettext_noop("Then resume the training."))
+        return "disk_full" if why == disk.FULL else "disk", Message("%(one)s %(other)s", {"one": why, "other": then})
     return "crash", Message(
         gettext_noop("The trainer failed unexpectedly: %(kind)s: %(error)s. The log has the details."),
         {"kind": type(error).__name__, "error": str(error)[:500]},

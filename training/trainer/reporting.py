@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from training.trainer.events import Events
+from training.trainer.events import Events, say
 
 
 class TensorBoard:
@@ -76,12 +76,12 @@ class Report(TrainerCallback):
         """One line in the log, one metric event, and the scalars. Values that are no finite number are left out."""
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         epoch = round(state.epoch or 0.0, 4)
-        print({**{name: float(f"{value:.6g}") for name, value in finite.items()}, "epoch": epoch}, flush=True)
+        say({**{name: float(f"{value:.6g}") for name, value in finite.items()}, "epoch": epoch})
         self.events.metric(state.global_step, epoch, finite)
         self.board.add(finite, state.global_step)
 
     def show_test(self, metrics: Mapping[str, float], state: TrainerState) -> None:
         """The test result: a line in the log and scalars; the console gets it with the `result` event."""
         values = {f"test_{name.removeprefix('test_')}": value for name, value in metrics.items()}
-        print({name: float(f"{value:.6g}") for name, value in values.items()}, flush=True)
+        say({name: float(f"{value:.6g}") for name, value in values.items()})
         self.board.add(values, state.global_step)
