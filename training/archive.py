@@ -4,11 +4,9 @@ The table of contents is checked as a whole before the first byte is written; wh
 read, what they really hold is counted again (training.unpack). Knows no Django.
 """
 
-import os
 import re
 import shutil
 import stat
-import struct
 import unicodedata
 import zipfile
 from collections.abc import Callable, Collection, Iterator
@@ -17,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from training import zip_table
 from training.algorithms.base import gettext_noop as _
 from training.report import Report
 from training.unpack import CHUNK, DAMAGED, NAME_BYTES, Entry, folders_of, parent_of, write_entries
@@ -26,6 +25,7 @@ PATH_BYTES = 1024  # of a whole path
 IGNORED = {"__macosx", ".ds_store", "thumbs.db", "desktop.ini"}
 # bzip2 and LZMA are refused: zipfile unpacks each of their blocks at once, however large it becomes.
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+OTHER_METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -58,7 +58,7 @@ def extract(
     expects at the top. Nothing is written when the table of contents has an error. `progress(done, total)`
     counts entries. Raises OSError when the disk does not do its part.
     """
-    if not _table_is_bounded(path, limits, report):
+    if not zip_table.check(path, limits.entries, report):
         return
     try:
         archive = zipfile.ZipFile(path)
@@ -67,55 +67,12 @@ def extract(
         return
     with archive:
         entries = _without_root(list(_entries(archive, report)), known)
+        if not entries and not report.errors:
+            report.error("zip_empty", _("The zip has no files. Zip again the folder that has “train” in it."))
         _check_names(entries, report)
         _check_sizes(entries, folder, limits, report)
         if not report.errors:
             write_entries(archive, entries, folder, report, left=limits.bytes, progress=progress)
-
-
-def _table_is_bounded(path: Path, limits: Limits, report: Report) -> bool:
-    """Count the table's entries in constant memory: zipfile would first build an object for each of them."""
-    try:
-        count = _count_entries(path, limits.entries)
-    except (struct.error, ValueError):
-        text = _("This is not a zip, or it is cut off or damaged. Make it again and upload it again.")
-        report.error("not_a_zip", text)
-        return False
-    if count > limits.entries:
-        text = _("The zip has more than %(limit)s entries, which is the limit. Split it into several datasets.")
-        report.error("too_many_entries", text, limit=limits.entries)
-    return count <= limits.entries
-
-
-def _count_entries(path: Path, limit: int) -> int:
-    """Entries in the central directory, counting no further than `limit` + 1.
-
-    Format: PKWARE APPNOTE 4.3.12 (central header), 4.3.14 to 4.3.16 (end records). Raises struct.error or
-    ValueError for what is no zip.
-    """
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        tail_start = max(0, size - 65557 - 20)  # the longest comment, the end record, and the zip64 locator
-        file.seek(tail_start)
-        tail = file.read()
-        at = tail.rfind(b"PK\x05\x06")
-        table_bytes, end = struct.unpack_from("<L", tail, at + 12)[0], tail_start + at
-        if at >= 20 and tail[at - 20 : at - 16] == b"PK\x06\x07":
-            end -= 20 + 56
-            file.seek(max(0, end))
-            signature, table_bytes = struct.unpack("<4s36xQ8x", file.read(56))
-            if signature != b"PK\x06\x06":
-                raise ValueError("zip64 end record is not where it must be")
-        if at < 0 or table_bytes > end:
-            raise ValueError("no end record, or one that does not fit")
-        file.seek(end - table_bytes)
-        count, position = 0, 0
-        while position < table_bytes and count <= limit:
-            lengths = struct.unpack("<28x3H12x", file.read(46))
-            file.seek(sum(lengths), os.SEEK_CUR)
-            position += 46 + sum(lengths)
-            count += 1
-        return count
 
 
 def _entries(archive: zipfile.ZipFile, report: Report) -> Iterator[Entry]:
@@ -157,12 +114,19 @@ def _decoded(info: zipfile.ZipInfo) -> str:
 
 
 def _without_root(entries: list[Entry], known: Collection[str]) -> list[Entry]:
-    """Take off the one folder around everything; loose files beside it (a README) stay where they are."""
+    """Take off the one folder around everything; loose files beside it (a README) stay where they are.
+
+    A folder of a name that the layout knows goes too when train, which every layout needs, is inside it.
+    """
     roots = {entry.name.partition("/")[0] for entry in entries if entry.folder or "/" in entry.name}
     tops = {entry.name.partition("/")[0].casefold() for entry in entries}
-    if len(roots) != 1 or tops & {name.casefold() for name in known}:
+    if len(roots) != 1:
         return entries
     prefix = f"{roots.pop()}/"
+    inside = {entry.name.removeprefix(prefix).partition("/")[0] for entry in entries if entry.name.startswith(prefix)}
+    around = "train" in inside and (prefix != "train/" or len(inside.intersection(known)) > 1)
+    if tops & {name.casefold() for name in known} and not around:
+        return entries
     return [
         Entry(entry.info, entry.name.removeprefix(prefix), entry.folder)
         for entry in entries
@@ -173,15 +137,21 @@ def _without_root(entries: list[Entry], known: Collection[str]) -> list[Entry]:
 def _check_names(entries: list[Entry], report: Report) -> None:
     """Names that are too long, and two entries that want the same place."""
     seen: dict[str, Entry] = {}
-    parents = {parent for folder in {parent_of(entry.name) for entry in entries} for parent in folders_of(folder)}
+    parents = {entry.name for entry in entries if entry.folder}
+    parents |= {parent for folder in {parent_of(entry.name) for entry in entries} for parent in folders_of(folder)}
     for entry in entries:
         length = len(entry.name.encode())
         if length > PATH_BYTES or any(len(part.encode()) > NAME_BYTES for part in entry.name.split("/")):
-            text = _("The name is too long (%(length)s bytes). Shorten it.")
-            report.error("name_too_long", text, entry.name, length=length)
+            text = _(
+                "The path is too long (%(length)s bytes). Shorten it to %(path)s, and each name in it to %(name)s."
+            )
+            report.error("name_too_long", text, entry.name, length=length, path=PATH_BYTES, name=NAME_BYTES)
         other = seen.setdefault(entry.key, entry)
-        if other is not entry and not (entry.folder and other.folder and entry.name == other.name):
-            text = _("Two entries have this name (the other one: %(other)s). Capitals do not tell names apart.")
+        if other is not entry and not (entry.name == other.name and (entry.folder or other.folder)):
+            text = _(
+                "Two entries have this name (the other one: %(other)s). Capitals do not tell names apart. "
+                "Rename or remove one of them."
+            )
             report.error("duplicate_entry", text, entry.name, other=other.name)
         if not entry.folder and entry.name in parents:
             report.error("file_and_folder", _("This is a file and a folder at the same time. Rename one."), entry.name)
@@ -196,8 +166,9 @@ def _check_sizes(entries: list[Entry], folder: Path, limits: Limits, report: Rep
         elif info.header_offset < 0:
             report.error("entry_damaged", _("The zip's table of contents is damaged. Make the zip again."), entry.name)
         elif info.compress_type not in METHODS:
-            text = _("The file is compressed in a way that is not supported. Zip it with ordinary “deflate”.")
-            report.error("compression_method", text, entry.name)
+            text = _("The file is compressed with %(method)s, which is not supported. Zip it with ordinary “deflate”.")
+            method = OTHER_METHODS.get(info.compress_type, str(info.compress_type))
+            report.error("compression_method", text, entry.name, method=method)
         elif info.file_size > CHUNK and info.file_size > limits.ratio * max(info.compress_size, 1):
             text = _("The file grows %(ratio)s-fold when it is unpacked; the limit is %(limit)s. Is it a zip bomb?")
             ratio = info.file_size // max(info.compress_size, 1)
@@ -217,7 +188,7 @@ def _check_total(entries: list[Entry], folder: Path, limits: Limits, report: Rep
         text = _("The zip grows %(ratio)s-fold when it is unpacked; the limit is %(limit)s. Is it a zip bomb?")
         report.error("ratio_too_high", text, ratio=ratio, limit=limits.ratio)
     elif total > (free := shutil.disk_usage(folder).free):
-        text = _("The zip unpacks to %(total)s bytes, but only %(free)s are free on the console's disk.")
+        text = _("The zip unpacks to %(total)s bytes, but only %(free)s are free on the console's disk. Make room.")
         report.error("disk_full", text, total=total, free=free)
 
 

@@ -115,7 +115,7 @@ def _write(path: str, content: bytes) -> None:
 
 
 def _copy(archive: zipfile.ZipFile, entry: Entry, target: Path, limit: int) -> int:
-    """-> bytes written. Raises BadZipFile when the entry holds more than its header said or has a wrong checksum."""
+    """-> bytes written. Raises BadZipFile when the entry holds more or less than its header says or other bytes."""
     written = 0
     with archive.open(entry.info) as source, target.open("xb") as out:
         while chunk := source.read(CHUNK):
@@ -123,4 +123,6 @@ def _copy(archive: zipfile.ZipFile, entry: Entry, target: Path, limit: int) -> i
             if written > limit:
                 raise zipfile.BadZipFile("holds more than its header says")
             out.write(chunk)
+    if written < entry.info.file_size:
+        raise zipfile.BadZipFile("holds less than its header says")
     return written

@@ -165,18 +165,26 @@ def test_a_damaged_entry_is_named(tmp_path):
     assert [(p["code"], p["file"]) for p in report.as_json()] == [("entry_damaged", "train/b.png")]
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x05\x06", b"x" * 30 + b"PK\x05\x06" + b"\xff" * 18])
-def test_what_is_no_zip_is_said_to_be_none(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "not_a_zip"),
+        (b"hello", "not_a_zip"),
+        (b"PK\x05\x06", "zip_cut_off"),
+        (b"x" * 30 + b"PK\x05\x06" + b"\xff" * 18, "zip_damaged"),
+    ],
+)
+def test_what_is_no_zip_is_said_to_be_none(tmp_path, content, code):
     path = tmp_path / "a.zip"
     path.write_bytes(content)
-    assert codes(unpack(path)[0]) == ["not_a_zip"]
+    assert codes(unpack(path)[0]) == [code]
 
 
 def test_a_zip_that_was_cut_off_is_refused(tmp_path):
     path = write_zip(tmp_path / "a.zip", {"train/a.png": b"0" * 1000})
     path.write_bytes(path.read_bytes()[:-30])
     assert not archive.is_zip(path)
-    assert codes(unpack(path)[0]) == ["not_a_zip"]
+    assert codes(unpack(path)[0]) == ["zip_cut_off"]
 
 
 def test_korean_names_in_cp949_are_read(tmp_path):
