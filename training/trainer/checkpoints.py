@@ -46,10 +46,11 @@ def publish(partial: Path, final: Path) -> None:
     sync(final.parent)
 
 
-def seal(folder: Path, weights: dict[str, str]) -> None:
-    """Write the manifest that makes the folder verifiable, and where the training's first weights came from."""
+def seal(folder: Path, weights: dict[str, str], parts: int = 1) -> None:
+    """Write the manifest that makes the folder verifiable, where the training's first weights came from, and in how
+    many parts memory let it train a batch."""
     files = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in folder.iterdir()}
-    (folder / MANIFEST).write_text(json.dumps({"files": files, "weights": weights}), encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps({"files": files, "weights": weights, "parts": parts}), encoding="utf-8")
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -84,9 +85,11 @@ def newest_complete(folder: Path) -> Path | None:
     return next((path for path in reversed(all_checkpoints(folder)) if is_complete(path)), None)
 
 
-def prune(folder: Path) -> None:
+def prune(folder: Path, best: Path | None = None) -> None:
+    """Keep the newest, and the one that the model will be made of."""
     for path in all_checkpoints(folder)[:-KEPT]:
-        shutil.rmtree(path)
+        if path != best:
+            shutil.rmtree(path)
 
 
 def tidy(run: Path, resume: bool) -> None:

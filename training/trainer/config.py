@@ -26,6 +26,9 @@ class Config:
     device: str
     seed: int
     resume: bool
+    early_stopping: int
+    parts: int
+    memory_bytes: int
 
     @classmethod
     def read(cls, run: Path) -> "Config":
@@ -56,6 +59,9 @@ class Config:
             device=given.get("device", "auto"),
             seed=given.get("seed", 42),
             resume=given.get("resume", False),
+            early_stopping=given.get("early_stopping", 0),
+            parts=given.get("gradient_accumulation_steps", 1),
+            memory_bytes=given.get("memory_bytes", 0),
         )
 
 

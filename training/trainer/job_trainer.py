@@ -47,7 +47,7 @@ class FollowJob(TrainerCallback):
         done = state.epoch or 0.0
         if done and done == int(done) and not self.trainer.is_evaluated():
             self.trainer.evaluate()
-            if self.trainer.early_stopping.is_due(state.log_history):
+            if self.trainer.ended_early():
                 raise EndedEarly
 
     def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -95,8 +95,10 @@ class JobTrainer(Trainer):
         self.events, self.report, self.stop = events, report, stop
         self.memory, self.early_stopping, self.hyperparameters = memory, early_stopping, hyperparameters
         self.unpredicted: list[int] = []
-        self.evaluation_batch = int(self.args.per_device_eval_batch_size)
+        self.evaluation_batch = max(1, self.args.per_device_eval_batch_size // memory.parts)
         self.first_step = 0
+        self.current_gradient_accumulation_steps = 1  # our own parts are none of the Trainer's accumulation
+        self.restored = False  # whether the weights are the best epoch's, not the last one's
         self.share = 1.0  # of the batch that the images at hand are
 
     @property
@@ -111,7 +113,7 @@ class JobTrainer(Trainer):
         return (loss, None) if return_outputs else loss
 
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One batch, in parts if memory wants it so. When it does not suffice any more, the same batch in smaller ones."""
+        """One batch, in parts if memory wants it so: in more of them when it does not suffice any more."""
         while (loss := self._within_memory(model, inputs)) is None:
             model.zero_grad()
             free()  # only here: the error had held on to what the step had made
@@ -129,7 +131,8 @@ class JobTrainer(Trainer):
         """The batch's loss, its gradients added up; None when memory does not suffice."""
         total = torch.zeros((), device=self.args.device)
         try:
-            for piece, self.share in self.memory.pieces(inputs):
+            for piece, share in self.memory.pieces(inputs):
+                self.share = share
                 total = total + super().training_step(model, piece)
         except Exception as error:
             if not is_out_of_memory(error):
@@ -211,7 +214,8 @@ class JobTrainer(Trainer):
         if final.exists() and checkpoints.is_complete(final):
             return
         try:
-            room.make(self.checkpoints_folder, room.checkpoint_bytes(self.checkpoints_folder, self.network))
+            needed, best = room.checkpoint_bytes(self.checkpoints_folder, self.network), self.best_checkpoint()
+            room.make(self.checkpoints_folder, needed, keep=[best] if best else [])
             self._write_checkpoint(final, model, trial)
         except Exception as error:
             why = room.why_not(error)
@@ -231,6 +235,9 @@ class JobTrainer(Trainer):
         checkpoints.publish(partial, final)
         checkpoints.prune(self.checkpoints_folder, self.best_checkpoint())
         self.events.emit("checkpoint", step=self.state.global_step, folder=name)
+
+    def ended_early(self) -> bool:
+        return self.early_stopping.is_due(self.state.log_history)
 
     def best_checkpoint(self) -> Path | None:
         """Where the weights of the best epoch are; None without early stopping."""

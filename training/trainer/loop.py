@@ -11,15 +11,18 @@ from transformers.utils import logging as transformers_logging
 
 from training import algorithms
 from training.algorithms.base import Message, gettext_noop
-from training.trainer import checkpoints, devices
+from training.trainer import checkpoints, devices, limits
 from training.trainer.artifacts import save_model
 from training.trainer.config import Config
+from training.trainer.early_stopping import EarlyStopping
 from training.trainer.events import Events
 from training.trainer.failures import Failure
-from training.trainer.job_trainer import JobTrainer, arguments
+from training.trainer.job_trainer import EndedEarly, JobTrainer, arguments
+from training.trainer.memory import Memory
 from training.trainer.records import read_facts, read_labels
 from training.trainer.reporting import Report, TensorBoard
 from training.trainer.stop import Stopped, StopSignal
+from training.trainer.watch import Watch
 from training.trainer.weights import Weights, resolve
 
 WARM_UP = 0.03  # of all steps the learning rate rises: AdamW's first steps are its wildest
@@ -42,6 +45,7 @@ def run(config: Config, events: Events, stop: StopSignal) -> None:
     used = choices(config, model, data["train"], train, weights)
     events.setting(**used)
     trainer = JobTrainer(
+        **guards(config, used, train, labels, checkpoint, events),
         algorithm=train,
         make_evaluator=lambda: train.Evaluator(labels, preprocessing),
         weights=weights,
@@ -58,11 +62,12 @@ def run(config: Config, events: Events, stop: StopSignal) -> None:
     stop.hold()
     events.phase("training")
     fit(trainer, checkpoint, stop)
+    keep_best(trainer, config, labels)
     result = {"metrics": final_metrics(trainer), "test_metrics": final_test(trainer, data["test"])}
 
     events.phase("saving")
-    used["per_device_train_batch_size"] = trainer.batch_size
-    save_model(config.run, model, describe(config, labels, preprocessing, used) | result)
+    used |= trainer.memory.settings()
+    save_model(config.run, model, describe(config, labels, preprocessing, used) | result, events.fence)
     events.emit("result", **result)
     trainer.report.board.close()
 
@@ -100,11 +105,29 @@ def starting_point(config: Config, train: ModuleType, events: Events) -> tuple[P
 
     A resumed training takes its network from the checkpoint, and remembers what it once started from.
     """
+    events.fence.check()
     checkpoints.tidy(config.run, config.resume)
     checkpoint = checkpoints.newest_complete(config.run / "checkpoints") if config.resume else None
     if checkpoint:
         return checkpoint, Weights(checkpoints.manifest(checkpoint)["weights"]["used"], checkpoint)
     return None, resolve(config, train.MODEL_TYPE, events)
+
+
+def guards(
+    config: Config, used: dict[str, Any], train: ModuleType, labels: Any, checkpoint: Path | None, events: Events
+) -> dict[str, Any]:
+    """What looks after memory and after sense. A batch is in as many parts as the checkpoint's training had come to, or
+    as the runner asks for: it saw the trainer die."""
+    if used["device"] == "cpu" and config.memory_bytes:
+        limits.confine(config.memory_bytes)
+    batch, figure = used["per_device_train_batch_size"], config.spec.best_metric
+    parts = max(config.parts, checkpoints.manifest(checkpoint).get("parts", 1) if checkpoint else 1)
+    return {
+        "memory": Memory(batch, train.SMALLEST_BATCH, events, parts=parts, most=config.memory_bytes),
+        "watch": Watch(events, figure, labels),
+        "early_stopping": EarlyStopping(config.early_stopping, figure),
+        "hyperparameters": config.hyperparameters,
+    }
 
 
 def choices(config: Config, model: Any, data: Any, train: ModuleType, weights: Weights) -> dict[str, Any]:
@@ -152,22 +175,45 @@ def fit(trainer: JobTrainer, checkpoint: Path | None, stop: StopSignal) -> None:
     if checkpoint:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
         trainer.first_step = state["global_step"]
-        if state["global_step"] >= state["max_steps"]:
+        over = state["global_step"] >= state["max_steps"]
+        if over or trainer.early_stopping.is_due(state["log_history"]):
             return trainer.restore(checkpoint)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except Stopped:  # in an evaluation, between two steps
         trainer.save_checkpoint()
         raise
-    if trainer.state.global_step < trainer.state.max_steps:
+    except EndedEarly:
+        trainer.is_in_train = False
+        return
+    if trainer.state.global_step < trainer.state.max_steps and not trainer.ended_early():
         stop.check()
 
 
+def keep_best(trainer: JobTrainer, config: Config, labels: Any) -> None:
+    """With early stopping the model is that of the epoch that was best on the validation images."""
+    folder = trainer.best_checkpoint()
+    if folder is None:
+        if config.early_stopping:
+            text = gettext_noop("Early stopping had no validation figure to go by: the last epoch is the model.")
+            trainer.events.notice("best_epoch", Message(text))
+        return
+    restored = checkpoints.step_of(folder) == trainer.state.global_step
+    if not restored and checkpoints.is_complete(folder):
+        weights = Weights(trainer.weights.used, folder)
+        best = trainer.algorithm.build(config.architecture, labels, weights)
+        trainer.network.load_state_dict(best.state_dict())
+        trainer.restored, restored = True, True
+    trainer.early_stopping.tell(trainer.state.log_history, trainer.events, trainer.state.epoch or 0.0, restored)
+
+
 def final_metrics(trainer: JobTrainer) -> dict[str, float]:
-    """The validation figures of the final weights, names without `eval_` (but for the loss)."""
-    if not trainer.is_evaluated():
+    """The validation figures of the model's weights, names without `eval_` (but for the loss)."""
+    if not trainer.restored and not trainer.is_evaluated():
         trainer.evaluate()  # no epoch was trained, or a stop came between the last step and its evaluation
-    figures = {name: value for name, value in trainer.last_evaluation().items() if name.startswith("eval_")}
+    history = trainer.state.log_history
+    line = trainer.early_stopping.best(history) if trainer.restored else None
+    figures = {name: value for name, value in (line or trainer.last_evaluation()).items() if name.startswith("eval_")}
     return {name if name == "eval_loss" else name.removeprefix("eval_"): value for name, value in figures.items()}
 
 

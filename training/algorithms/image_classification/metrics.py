@@ -13,6 +13,10 @@ class Accumulator:
         """Add a batch: (N,) class indices each."""
         np.add.at(self.matrix, (actual, predicted), 1)
 
+    def never_predicted(self) -> list[int]:
+        """The classes that occur in the truth and nowhere in the predictions."""
+        return [int(i) for i in np.flatnonzero((self.matrix.sum(axis=1) > 0) & (self.matrix.sum(axis=0) == 0))]
+
     def compute(self) -> dict[str, float]:
         """Macro averages over the classes that occur in truth or prediction; 0 where a class was never predicted.
 

@@ -93,3 +93,7 @@ class Evaluator:
 
     def compute(self) -> dict[str, float]:
         return self.figures.compute()
+
+    def never_predicted(self, hyperparameters: Mapping[str, Any]) -> list[int]:
+        """The classes, as indices, that the images show and that are predicted for none of them."""
+        return self.figures.never_predicted()

@@ -38,6 +38,13 @@ class Accumulator:
         columns += [boxes[:, 3] - boxes[:, 1], found.scores[:MOST_BOXES], found.classes[:MOST_BOXES]]
         self.found.append(np.stack(columns, axis=1).astype(np.float64))
 
+    def never_predicted(self, threshold: float) -> list[int]:
+        """The classes that have true boxes and not one predicted box whose score reaches the threshold."""
+        score, label = 5, 6  # columns of `found`
+        boxes = np.concatenate(self.found) if self.found else np.zeros((0, 7))
+        predicted = {int(i) for i in boxes[boxes[:, score] >= threshold, label]}
+        return sorted({annotation["category_id"] for annotation in self.annotations} - predicted)
+
     def compute(self) -> dict[str, float]:
         """All twelve figures by name, as pycocotools gives them: UNDEFINED where the truth has no such objects."""
         if not self.annotations:

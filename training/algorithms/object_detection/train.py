@@ -153,3 +153,7 @@ class Evaluator:
 
     def compute(self) -> dict[str, float]:
         return self.figures.compute()
+
+    def never_predicted(self, hyperparameters: Mapping[str, Any]) -> list[int]:
+        """The classes, as indices, that have boxes and that the stage, with its threshold, would find nowhere."""
+        return self.figures.never_predicted(hyperparameters["threshold"])

@@ -19,6 +19,10 @@ class Accumulator:
         pairs = actual[counted].astype(np.int64) * classes + predicted[counted]
         self.matrix += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
+    def never_predicted(self) -> list[int]:
+        """The classes (as indices) that occur in the truth and in no predicted pixel."""
+        return [int(i) for i in np.flatnonzero((self.matrix.sum(axis=1) > 0) & (self.matrix.sum(axis=0) == 0))]
+
     def compute(self) -> dict[str, float]:
         """Means leave out a class absent from truth and prediction; `mean_accuracy` one absent from the truth.
 
