@@ -198,7 +198,7 @@ Q_CLUSTER = {
 }
 
 # When a worker starts: the tasks that an earlier one had fetched are lost with it, and are queued again.
-AT_WORKER_START = ["training.dataset_files.start_over"]
+AT_WORKER_START = ["training.dataset_files.start_over", "models_registry.reconcile.start_over"]
 # What brings the database and the world in line, each minute: functions without arguments, by dotted name.
 RECONCILERS = [
     "training.reconcile.run",

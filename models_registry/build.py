@@ -1,7 +1,7 @@
 """Builds a model's folder from its training's, in a worker. May be killed anywhere and started again.
 
-Everything is made in models/<id>.tmp/ and renamed at the end. The worker holds a lease while it builds:
-when it dies, the lease runs out and `reconcile` gives the work to another.
+Everything is made in models/<id>.tmp/ and renamed at the end. The worker holds a lock while it builds: when it
+dies, the kernel frees the lock and `reconcile` gives the work to another.
 """
 
 import json
@@ -9,24 +9,21 @@ import logging
 import os
 import subprocess
 import sys
-import time
-from datetime import timedelta
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from models_registry import artifacts
 from models_registry.models import Model
 from training import lifecycle
 from training.algorithms.base import Message, gettext_noop
+from training.locks import file_lock
 from training.processes import ProcessId, kill_session
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60
-RENEW_SECONDS = 5
 EXPORT_SECONDS = 1800
 
 
@@ -36,48 +33,26 @@ class BuildFailed(Exception):
         self.message = message
 
 
-class LeaseLost(Exception):
-    """Another worker builds this model now: leave everything as it is."""
-
-
-class Lease:
-    """`lease_until` of the row is also its owner's mark: whoever does not know its value has lost it."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._next = 0.0
-
-    def __call__(self) -> None:
-        """Renew when it is time to. Raises LeaseLost."""
-        if time.monotonic() < self._next:
-            return
-        until = lease_end()
-        mine = Model.objects.filter(
-            pk=self._model.pk, status=Model.Status.CREATE_IN_PROGRESS, lease_until=self._model.lease_until
-        )
-        if not mine.update(lease_until=until):
-            raise LeaseLost(self._model.pk)
-        self._model.lease_until = until
-        self._next = time.monotonic() + RENEW_SECONDS
-
-
-def lease_end() -> Any:
-    return timezone.now() + timedelta(seconds=LEASE_SECONDS)
+def locked(model: Model) -> AbstractContextManager[bool]:
+    """Hold the lock of whoever builds `model`; it is gone with that process. Yields False when another has it."""
+    return file_lock(model.folder.with_suffix(".lock"), wait=False)
 
 
 def build(model_id: str) -> None:
     """CREATE_REQUESTED -> ACTIVE or CREATE_FAILED. Does nothing when the model is not, or no longer, ordered."""
     ordered = Model.objects.select_related("training__dataset").filter(status=Model.Status.CREATE_REQUESTED)
     model = ordered.filter(pk=model_id).first()
-    if model is None or not lifecycle.move(model, Model.Status.CREATE_IN_PROGRESS, lease_until=lease_end()):
+    if model is None:
         return
-    lease = Lease(model)
+    with locked(model) as mine:
+        if mine and lifecycle.move(model, Model.Status.CREATE_IN_PROGRESS, lease_until=None):
+            _build(model)
+            model.folder.with_suffix(".lock").unlink()  # whoever opened it meanwhile finds the model built
+
+
+def _build(model: Model) -> None:
     try:
-        fields = make_folder(model, lease)
-        lease()
-        lifecycle.move(model, Model.Status.ACTIVE, lease_until=None, **fields)
-    except LeaseLost:
-        log.warning("Model %s is built by another worker now", model.pk)
+        lifecycle.move(model, Model.Status.ACTIVE, **make_folder(model))
     except BuildFailed as error:
         fail(model, error.message)
     except OSError as error:
@@ -94,26 +69,25 @@ def fail(model: Model, reason: Message) -> None:
     """CREATE_FAILED with its reason, and no file left."""
     for folder in (temporary(model), model.folder):
         artifacts.remove(folder)
-    lifecycle.move(model, Model.Status.CREATE_FAILED, reason=reason, lease_until=None)
+    lifecycle.move(model, Model.Status.CREATE_FAILED, reason=reason)
 
 
 def temporary(model: Model) -> Path:
     return model.folder.with_suffix(".tmp")
 
 
-def make_folder(model: Model, tick: Lease) -> dict[str, Any]:
-    """Make models/<id>/. -> the fields of the row that come from it. Raises BuildFailed, LeaseLost, OSError."""
+def make_folder(model: Model) -> dict[str, Any]:
+    """Make models/<id>/. -> the fields of the row that come from it. Raises BuildFailed, OSError."""
     source, folder = model.training.folder / "model", temporary(model)
     if not (source / "model.json").is_file():
         raise BuildFailed(Message(gettext_noop("The training's files are gone from the disk.")))
     for leftover in (folder, model.folder):
         artifacts.remove(leftover)
-    artifacts.copy_folder(source, folder, tick)
+    artifacts.copy_folder(source, folder)
     manifest = describe(model, json.loads((folder / "model.json").read_text(encoding="utf-8")))
     (folder / "model.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
-    run_export(folder, dataset_folder(model), tick)
-    files = artifacts.seal(folder, tick)
-    tick()
+    run_export(folder, dataset_folder(model))
+    files = artifacts.seal(folder)
     artifacts.publish(folder, model.folder)
     return {
         "labels": manifest["labels"],
@@ -148,8 +122,8 @@ def dataset_folder(model: Model) -> str:
     return str(dataset.data_folder) if dataset and dataset.data_folder.is_dir() else ""
 
 
-def run_export(folder: Path, dataset: str, tick: Lease, *, seconds: float = EXPORT_SECONDS) -> None:
-    """Run models_registry.export on `folder`, in a process of its own. Raises BuildFailed, LeaseLost."""
+def run_export(folder: Path, dataset: str, *, seconds: float = EXPORT_SECONDS) -> None:
+    """Run models_registry.export on `folder`, in a process of its own. Raises BuildFailed."""
     log_path = folder / "export.log"
     command = [sys.executable, "-m", "models_registry.export", str(folder), dataset]
     with log_path.open("wb") as output:
@@ -164,16 +138,12 @@ def run_export(folder: Path, dataset: str, tick: Lease, *, seconds: float = EXPO
             start_new_session=True,
         )
     leader = ProcessId.of(process.pid)
-    deadline = time.monotonic() + seconds
     try:
-        while process.poll() is None:
-            if time.monotonic() > deadline:
-                minutes = {"minutes": f"{seconds / 60:g}"}
-                raise BuildFailed(
-                    Message(gettext_noop("The export to ONNX took longer than %(minutes)s minutes."), minutes)
-                )
-            tick()
-            time.sleep(0.1)
+        process.wait(seconds)
+    except subprocess.TimeoutExpired as error:
+        minutes = {"minutes": f"{seconds / 60:g}"}
+        text = gettext_noop("The export to ONNX took longer than %(minutes)s minutes.")
+        raise BuildFailed(Message(text, minutes)) from error
     finally:
         if leader:
             kill_session(leader)

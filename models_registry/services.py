@@ -64,6 +64,7 @@ def model_delete(*, model: Model, user: Any) -> None:
 def delete_finish(model: Model, user: Any = None) -> None:
     """Remove what a model in DELETE_IN_PROGRESS has left: its files, then its row."""
     artifacts.remove(model.folder)
+    model.folder.with_suffix(".lock").unlink(missing_ok=True)  # a killed build's
     with transaction.atomic():
         lifecycle.record(model, "deleted", from_status=model.status, actor=user)
         model.delete()

@@ -1,11 +1,9 @@
 """A dataset's folder: who works on it, how it goes, what becomes of it when a process was killed."""
 
-import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from django.conf import settings
@@ -13,6 +11,7 @@ from django_q.brokers import get_broker
 from django_q.tasks import async_task
 
 from training import lifecycle
+from training.locks import file_lock
 from training.models import Dataset, DatasetStatus
 
 TASKS: dict[str, str] = {
@@ -22,17 +21,9 @@ TASKS: dict[str, str] = {
 LEFTOVER_SECONDS = 24 * 3600  # an upload that takes longer than this has been given up
 
 
-@contextmanager
-def locked(folder: Path, *, wait: bool) -> Iterator[bool]:
+def locked(folder: Path, *, wait: bool) -> AbstractContextManager[bool]:
     """Hold the dataset's lock; it is gone with the process that holds it. Yields False when another has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    return file_lock(folder / "lock", wait=wait)
 
 
 def count_attempt(folder: Path) -> int:

@@ -11,10 +11,6 @@ import pytest
 from models_registry import artifacts
 
 
-def ignore() -> None:
-    """Nobody is told."""
-
-
 @pytest.fixture
 def sealed(tmp_path: Path) -> Path:
     source = tmp_path / "source"
@@ -22,8 +18,8 @@ def sealed(tmp_path: Path) -> Path:
     (source / "model.json").write_text('{"a": 1}')
     (source / "model.onnx").write_bytes(os.urandom(3 * artifacts.CHUNK + 17))
     (source / "folder").mkdir()
-    artifacts.copy_folder(source, tmp_path / "model", ignore)
-    artifacts.seal(tmp_path / "model", ignore)
+    artifacts.copy_folder(source, tmp_path / "model")
+    artifacts.seal(tmp_path / "model")
     return tmp_path / "model"
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from datetime import timedelta
 
 import psutil
@@ -11,6 +13,7 @@ from django_q.models import OrmQ
 
 from models_registry import artifacts, build, reconcile
 from models_registry.models import Model
+from tests.runs import ROOT
 from training.models import Event
 
 FILES = ["config.json", "export_report.json", "model.json", "model.onnx", "model.safetensors"]
@@ -72,11 +75,9 @@ def test_failed_export_gives_the_reason_and_leaves_nothing(trained_training, ord
 
 
 def test_export_that_takes_too_long_is_ended_with_all_its_processes(trained_training, ordered):
-    Model.objects.update(status="CREATE_IN_PROGRESS", lease_until=build.lease_end())
-    ordered.refresh_from_db()
-    artifacts.copy_folder(trained_training.folder / "model", build.temporary(ordered), lambda: None)
+    artifacts.copy_folder(trained_training.folder / "model", build.temporary(ordered))
     with pytest.raises(build.BuildFailed, match="longer"):
-        build.run_export(build.temporary(ordered), "", build.Lease(ordered), seconds=0.5)
+        build.run_export(build.temporary(ordered), "", seconds=0.5)
     assert not exports_running(ordered)
 
 
@@ -85,32 +86,53 @@ def exports_running(model: Model) -> list[int]:
     return [pid for pid, command in rows if str(build.temporary(model)) in command]
 
 
-def test_worker_that_lost_its_lease_stops_and_touches_nothing(trained_training, ordered):
-    Model.objects.update(status="CREATE_IN_PROGRESS", lease_until=build.lease_end())
-    stale = Model.objects.get()
-    Model.objects.update(lease_until=timezone.now() + timedelta(hours=1))  # another worker took over
-    artifacts.copy_folder(trained_training.folder / "model", build.temporary(ordered), lambda: None)
-    with pytest.raises(build.LeaseLost):
-        build.run_export(build.temporary(ordered), "", build.Lease(stale))
-    assert not exports_running(ordered)
-    assert build.temporary(ordered).exists()
-
-
 def queued() -> list[str]:
     return [task.task["args"][0] for task in OrmQ.objects.all()]
 
 
-@pytest.mark.parametrize(("minutes", "status"), [(-1, "CREATE_REQUESTED"), (1, "CREATE_IN_PROGRESS")])
-def test_build_is_ordered_again_once_its_worker_is_gone(ordered, minutes, status, django_capture_on_commit_callbacks):
-    Model.objects.update(status="CREATE_IN_PROGRESS", lease_until=timezone.now() + timedelta(minutes=minutes))
-    old = timezone.now() - timedelta(hours=1)
-    Model.objects.update(created_at=old)
+BUILDER = """
+import sys, time
+from pathlib import Path
+from training.locks import file_lock
+with file_lock(Path(sys.argv[1]), wait=False):
+    print("holds it", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def builder(ordered):
+    """A process that holds the lock of `ordered`, as a worker does while it builds."""
+    Model.objects.update(status="CREATE_IN_PROGRESS")
+    command = [sys.executable, "-c", BUILDER, str(ordered.folder.with_suffix(".lock"))]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"holds it\n"
+    yield process
+    process.kill()
+
+
+@pytest.mark.parametrize("take_up", [reconcile.reconcile, reconcile.start_over])
+def test_build_is_ordered_again_once_its_worker_is_gone(ordered, builder, take_up, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        reconcile.reconcile()
+        take_up()
+    ordered.refresh_from_db()
+    assert (ordered.status, queued()) == ("CREATE_IN_PROGRESS", [])
+    builder.kill()
+    builder.wait()
+    with django_capture_on_commit_callbacks(execute=True):
+        take_up()
         reconcile.reconcile()
     ordered.refresh_from_db()
-    assert ordered.status == status
-    assert queued() == ([ordered.pk] if status == "CREATE_REQUESTED" else [])
+    assert ordered.status == "CREATE_REQUESTED"
+    assert set(queued()) == {ordered.pk}
+
+
+def test_a_model_that_another_worker_builds_is_left_alone(trained_training, ordered, builder):
+    Model.objects.update(status="CREATE_REQUESTED")
+    build.build(ordered.pk)
+    ordered.refresh_from_db()
+    assert ordered.status == "CREATE_REQUESTED"
+    assert nothing_left(ordered)
 
 
 def test_order_that_the_queue_lost_is_queued_again_but_a_fresh_one_is_not(ordered, django_capture_on_commit_callbacks):
