@@ -1,12 +1,13 @@
 """What was found in a dataset: every problem, with its file, its reason and how to mend it. Knows no Django."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from training.algorithms.base import Message, Problem
+from training.algorithms.base import NAMED, Message, Problem
 from training.algorithms.base import gettext_noop as _
 
+Files = Sequence[str]
 LIMIT = 1000  # problems that are stored; beyond it only their number is
 
 
@@ -16,6 +17,8 @@ class Report:
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
         self.found: Counter[str] = Counter()
+        self.unmendable = 0  # errors that only a person can mend
+        self.plans: dict[str, Any] = {}  # mend code -> what that mend is to do: see training.mends
         self._kept: dict[str, list[Problem]] = {"error": [], "warning": [], "fact": []}
 
     @property
@@ -24,6 +27,7 @@ class Report:
 
     def add(self, problem: Problem) -> None:
         self.found[problem.level] += 1
+        self.unmendable += problem.level == "error" and not problem.mend
         kept = self._kept[problem.level]
         if len(kept) < self.limit:
             kept.append(problem)
@@ -32,17 +36,19 @@ class Report:
         for problem in problems:
             self.add(problem)
 
-    def error(self, code: str, text: str, file: str = "", **params: Any) -> None:
+    def error(self, code: str, text: str, file: str = "", *, files: Files = (), mend: str = "", **params: Any) -> None:
         """The dataset cannot be used until this is mended."""
-        self.add(Problem(code, Message(text, params), file, "error"))
+        self.add(Problem(code, Message(text, params), file, "error", tuple(files[:NAMED]), mend))
 
-    def warning(self, code: str, text: str, file: str = "", **params: Any) -> None:
+    def warning(
+        self, code: str, text: str, file: str = "", *, files: Files = (), mend: str = "", **params: Any
+    ) -> None:
         """The dataset can be used, but the person should know."""
-        self.add(Problem(code, Message(text, params), file, "warning"))
+        self.add(Problem(code, Message(text, params), file, "warning", tuple(files[:NAMED]), mend))
 
-    def fact(self, code: str, text: str, file: str = "", **params: Any) -> None:
+    def fact(self, code: str, text: str, file: str = "", *, files: Files = (), mend: str = "", **params: Any) -> None:
         """Normal, and worth saying."""
-        self.add(Problem(code, Message(text, params), file, "fact"))
+        self.add(Problem(code, Message(text, params), file, "fact", tuple(files[:NAMED]), mend))
 
     def as_json(self) -> list[dict[str, Any]]:
         """Facts (few), then errors before warnings, at most `limit` of those; a last entry counts what is left out."""

@@ -3,6 +3,7 @@
 import os
 import struct
 import threading
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from training.algorithms.base import Message, Problem
 from training.algorithms.base import gettext_noop as _
 from training.algorithms.images import FORMATS
+from training.algorithms.prints import Prints, print_of
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"}
 # What Pillow's decoders raise for damaged files, beyond OSError.
@@ -39,6 +41,7 @@ CONVERTIBLE |= {"I;16", "I;16L", "I;16B", "I;16N"}
 SWAPPED = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
 LARGE = 20_000_000  # pixels: of these, one at a time is in memory
 TINY = 8  # pixels: a side below this is worth a warning
+QUICK = 0.001  # seconds a file: what takes longer is worth a thread
 CHUNK = 32  # files a unit of work, so that handing work over costs little
 
 Item = TypeVar("Item")
@@ -64,6 +67,7 @@ class Scan:
     max_pixels: int
     progress: Callable[[str, int, int], None] = lambda phase, done, total: None
     threads: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
+    prints: Prints = field(default_factory=Prints)
     _large: threading.Lock = field(default_factory=threading.Lock)
 
     def each(
@@ -76,14 +80,16 @@ class Scan:
 
         chunks = (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
         waiting: deque[tuple[Sequence[Item], Future[list[Result]]]] = deque()
-        done = 0
+        done, threads = 0, 1
         with ThreadPoolExecutor(self.threads) as pool:
             while True:
-                for chunk in islice(chunks, self.threads * 2 - len(waiting)):
-                    waiting.append((chunk, pool.submit(work, chunk)))
+                began = time.perf_counter()
+                for chunk in islice(chunks, 1 if threads == 1 else threads * 2 - len(waiting)):
+                    waiting.append((chunk, _here(work, chunk) if threads == 1 else pool.submit(work, chunk)))
                 if not waiting:
                     return
                 chunk, future = waiting.popleft()
+                threads = self.threads if time.perf_counter() - began > QUICK * len(chunk) else threads
                 yield from zip(chunk, future.result(), strict=True)
                 done += len(chunk)
                 self.progress(phase, done, len(items))
@@ -92,26 +98,31 @@ class Scan:
         """Hold this while an image of `size` is in memory: large ones wait for each other."""
         return self._large if size[0] * size[1] > LARGE else nullcontext()
 
-    def image(self, path: Path) -> tuple[int, int]:
-        """Decode the whole image. -> (width, height) after EXIF rotation. Raises BadImage."""
-        return self.header(path, decode=True)
+    def image(self, path: Path, file: str = "") -> tuple[int, int]:
+        """Decode the whole image and keep its print as that of `file`. -> (width, height) after EXIF rotation.
 
-    def header(self, path: Path, decode: bool = False) -> tuple[int, int]:
+        Raises BadImage.
+        """
+        return self.header(path, file, decode=True)
+
+    def header(self, path: Path, file: str = "", *, decode: bool = False) -> tuple[int, int]:
         """As `image`, but the pixels are not looked at unless `decode`: quick, and safe before a full decode."""
         try:
             with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > self.max_pixels:
                     text = _("The image is too large (%(size)s); the limit is %(limit)s pixels. Make it smaller.")
-                    size = size_text((width, height))
-                    raise BadImage("image_too_large", text, size=size, limit=self.max_pixels)
-                if decode:
-                    with self.room(image.size):
+                    raise BadImage("image_too_large", text, size=size_text(image.size), limit=self.max_pixels)
+                with self.room(image.size):
+                    if decode:
                         image.load()
-                if image.mode not in CONVERTIBLE:
-                    text = _("The image's colours are stored as %(mode)s, which is not supported. Save it as RGB.")
-                    raise BadImage("image_mode", text, mode=image.mode)
-                turned = image.getexif().get(0x0112) in SWAPPED
+                    if image.mode not in CONVERTIBLE:
+                        text = _("The image's colours are stored as %(mode)s, which is not supported. Save it as RGB.")
+                        raise BadImage("image_mode", text, mode=image.mode)
+                    orientation = orientation_of(image)
+                    size = (height, width) if orientation in SWAPPED else (width, height)
+                    if file:
+                        self.prints.add(file, print_of(image, orientation), size)
         except Image.DecompressionBombError as error:  # Pillow's own limit, in case ours is set higher
             text = _("The image has more pixels than an image can safely have. Make it smaller.")
             raise BadImage("image_too_large", text) from error
@@ -120,7 +131,22 @@ class Scan:
         except DAMAGED as error:
             text = _("The image is damaged or cut off (%(reason)s). Save it again or remove it.")
             raise BadImage("image_damaged", text, reason=str(error)) from error
-        return (height, width) if turned else (width, height)
+        return size
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation, 1 (upright) to 8. Where nothing came with the pixels nothing is looked for: half the time."""
+    if not image.info and image.format in ("PNG", "JPEG", "BMP", "PPM"):
+        return 1
+    orientation = image.getexif().get(0x0112)
+    return int(orientation) if orientation in range(2, 9) else 1
+
+
+def _here(work: Callable[[Sequence[Item]], list[Result]], chunk: Sequence[Item]) -> "Future[list[Result]]":
+    """A future that is already done, here: threads that fight for the interpreter cost more than small files do."""
+    future: Future[list[Result]] = Future()
+    future.set_result(work(chunk))
+    return future
 
 
 def size_text(size: tuple[Any, Any]) -> str:

@@ -79,7 +79,7 @@ def _decode(root: Path, splits: list[str], found: Found, report: Report, scan: S
 
     def look(item: tuple[str, str, str]) -> tuple[int, int] | Problem:
         try:
-            return scan.image(root / item[2])
+            return scan.image(root / item[2], item[2])
         except BadImage as error:
             return error.problem
 

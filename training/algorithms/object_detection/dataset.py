@@ -133,7 +133,7 @@ def _decode(root: Path, splits: list[Split], report: Report, scan: Scan) -> list
 
     def look(row: dict[str, Any]) -> tuple[int, int] | Problem:
         try:
-            return scan.image(root / row["image"])
+            return scan.image(root / row["image"], row["image"])
         except BadImage as error:
             return error.problem
 

@@ -142,7 +142,7 @@ def _pair(root: Path, image: str, mask: str, names: dict[int, str] | None, scan:
     """Look at one image and its mask. Runs in a thread."""
     pair = Pair([])
     try:
-        pair.size = scan.image(root / image)
+        pair.size = scan.image(root / image, image)
         pair.problems += tiny(pair.size, image)
     except BadImage as error:
         pair.problems.append(Problem(error.problem.code, error.problem.message, image))
