@@ -1,9 +1,7 @@
 """`/healthz`: the web process serves. `/readyz`: everything that a training and a call need is alive."""
 
 import logging
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import redis
 from django.conf import settings
@@ -11,11 +9,9 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from console.brokers import heartbeat
+from training import heartbeats
 
 logger = logging.getLogger(__name__)
-
-STALE_SECONDS = 15  # every process beats at least once a second; a busy machine may be late
 
 
 @login_not_required
@@ -58,18 +54,10 @@ def _readable(table: str) -> bool:
     return True
 
 
-def _fresh(path: Path) -> bool:
-    """Was this heartbeat file touched a moment ago? The clock of the file system is ours."""
-    try:
-        return time.time() - path.stat().st_mtime < STALE_SECONDS
-    except FileNotFoundError:
-        return False
-
-
 CHECKS: dict[str, Callable[[], bool]] = {
     "database": _database,
     "broker": _broker,
-    "worker": lambda: _fresh(heartbeat("default")),
-    "trainer_worker": lambda: _fresh(heartbeat("training")),
-    "stage_supervisor": lambda: _fresh(heartbeat("stages")),
+    "worker": lambda: heartbeats.alive("default"),
+    "trainer_worker": lambda: heartbeats.alive("training"),
+    "stage_supervisor": lambda: heartbeats.alive("stages"),
 }

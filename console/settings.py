@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 from pathlib import Path
 
 import environ
@@ -13,6 +14,7 @@ environ.Env.read_env(BASE_DIR / ".env")
 
 CONSOLE_HOME = Path(env.str("CONSOLE_HOME", default=str(BASE_DIR / "var"))).expanduser().resolve()
 CONSOLE_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)  # datasets, models, password hashes
+HOST_NAME = env.str("HOST_NAME", default="") or socket.gethostname()  # trainer workers of several hosts: one each
 RUN_FOLDER = CONSOLE_HOME / "run"  # pid files, sockets, the route table: nothing that a restart misses
 
 
@@ -224,6 +226,8 @@ DOWNLOAD_SECONDS = env.int("DOWNLOAD_SECONDS", default=120)
 ARCHITECTURES_FILE = env.str("ARCHITECTURES_FILE", default="")
 STOP_GRACE_SECONDS = env.int("STOP_GRACE_SECONDS", default=60)
 MAX_AUTOMATIC_RESUMES = 3
+# Without a sign of the host that runs a training for so long, another host takes it over.
+LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 TENSORBOARD_IDLE_SECONDS = env.int("TENSORBOARD_IDLE_SECONDS", default=600)
 ENGINE_READY_SECONDS = env.int("ENGINE_READY_SECONDS", default=180)  # to load a model, warm it up and probe it
 SERVING_THREADS = env.int("SERVING_THREADS", default=0)  # per engine process; 0: all cores

@@ -23,7 +23,7 @@ from endpoints import processes, routes
 from endpoints.models import Stage, StageResource
 from endpoints.processes import EngineProcess
 from endpoints.services import endpoint_refresh, stage_remove
-from training import lifecycle
+from training import heartbeats, lifecycle
 from training.algorithms.base import Message, gettext_noop
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Supervisor:
                 except Error:
                     log.exception("The database did not answer; the engines go on")
                     connection.close()
-                (Path(settings.RUN_FOLDER) / "stages.heartbeat").touch()
+                heartbeats.beat("stages")
                 stopping.wait(TICK_SECONDS)
             self.stop_all()
 

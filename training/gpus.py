@@ -12,6 +12,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from training.heartbeats import host_name
 from training.models import Training
 from training.processes import ProcessId
 
@@ -30,7 +31,7 @@ def visible() -> list[str]:
 def choosing() -> Iterator[None]:
     """One runner at a time chooses, until its trainer's pid is noted."""
     settings.RUN_FOLDER.mkdir(parents=True, exist_ok=True)
-    with (settings.RUN_FOLDER / "gpus.lock").open("w") as file:
+    with (settings.RUN_FOLDER / f"gpus@{host_name()}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -40,7 +41,8 @@ def choose(training: Training) -> dict[str, str]:
     gpus = visible()
     if not gpus:
         return {}
-    taken = [_gpu_of(other) for other in Training.objects.exclude(pk=training.pk).filter(pid__isnull=False)]
+    others = Training.objects.exclude(pk=training.pk).filter(pid__isnull=False, host=host_name())
+    taken = [_gpu_of(other) for other in others]
     gpu = min(gpus, key=taken.count)
     (training.folder / "gpu").write_text(gpu)
     return {"CUDA_VISIBLE_DEVICES": gpu}

@@ -1,20 +1,21 @@
 """Who runs a training now: a lease on its row, taken by compare-and-set and renewed while the runner lives.
 
 A task that is delivered twice, or a second host, finds the lease taken and leaves. The lease of a runner
-that died is free at once on the same host (its process is gone) and after LEASE_SECONDS elsewhere.
+that died is free at once on the same host (its process is gone) and after LEASE_SECONDS elsewhere: a pid says
+nothing on another host. (Hosts' clocks may differ by less than that.)
 """
 
 import secrets
-import socket
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.utils import timezone
 
+from training.heartbeats import host_name
 from training.models import Training
 from training.processes import ProcessId
 
-LEASE_SECONDS = 30
-RENEW_SECONDS = 5
+RENEWALS = 6  # in LEASE_SECONDS
 
 
 class LeaseLost(Exception):
@@ -25,8 +26,13 @@ def held(training: Training) -> bool:
     """Whether a runner that lives holds `training`, as far as the loaded row tells."""
     if not training.lease_owner or training.lease_until is None or training.lease_until < timezone.now():
         return False
-    host, pid, started, _token = training.lease_owner.rsplit(":", 3)
-    return host != host_name() or ProcessId(int(pid), float(started)).alive()
+    _host, pid, started, _token = training.lease_owner.rsplit(":", 3)
+    return not held_here(training) or ProcessId(int(pid), float(started)).alive()
+
+
+def held_here(training: Training) -> bool:
+    """Whether the lease, as the loaded row has it, was taken by a process of this host."""
+    return training.lease_owner.rsplit(":", 3)[0] == host_name()
 
 
 def take(training: Training) -> str:
@@ -41,9 +47,20 @@ def take(training: Training) -> str:
     return owner if won else ""
 
 
+def renew_seconds() -> float:
+    """How often a runner renews its lease."""
+    return settings.LEASE_SECONDS / RENEWALS
+
+
 def renew(training_id: str, owner: str) -> None:
     """Hold the lease for LEASE_SECONDS from now. Raises LeaseLost."""
     if not Training.objects.filter(pk=training_id, lease_owner=owner).update(lease_until=_until()):
+        raise LeaseLost(training_id)
+
+
+def confirm(training_id: str, owner: str) -> None:
+    """Inside a transaction: hold the row, so that until its end nobody can take the lease. Raises LeaseLost."""
+    if not Training.objects.select_for_update().filter(pk=training_id, lease_owner=owner).exists():
         raise LeaseLost(training_id)
 
 
@@ -52,9 +69,5 @@ def release(training_id: str, owner: str) -> None:
     Training.objects.filter(pk=training_id, lease_owner=owner).update(lease_owner="", lease_until=None)
 
 
-def host_name() -> str:
-    return socket.gethostname()[:40]
-
-
 def _until() -> datetime:
-    return timezone.now() + timedelta(seconds=LEASE_SECONDS)
+    return timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)

@@ -1,13 +1,14 @@
 """Which training is next. The database decides; a task in the broker only wakes a free slot.
 
 So a task that is lost with a killed worker, or delivered twice, can neither lose a training nor change
-the order: a slot that wakes takes first what a dead runner left behind, then the oldest that waits.
+the order: a slot that wakes takes first what a dead runner left behind, then, of what waits, the highest priority
+and of those the oldest.
 """
 
 from collections.abc import Iterator
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django_q.brokers import get_broker
 from django_q.tasks import async_task
 
@@ -18,15 +19,28 @@ CLUSTER = "training"
 
 
 def waiting() -> "QuerySet[Training]":
-    """The queued trainings, oldest first."""
-    return Training.objects.filter(status="CREATE_REQUESTED").order_by("created_at")
+    """The queued trainings, the next one first."""
+    return Training.objects.filter(status="CREATE_REQUESTED").order_by("-priority", "created_at", "pk")
+
+
+def position(training: Training) -> int:
+    """1 is next, 0 when it is not queued."""
+    if training.status != "CREATE_REQUESTED":
+        return 0
+    older = Q(created_at__lt=training.created_at) | Q(created_at=training.created_at, pk__lt=training.pk)
+    before = Q(priority__gt=training.priority) | Q(older, priority=training.priority)
+    return waiting().filter(before).count() + 1
+
+
+def begun() -> "QuerySet[Training]":
+    """Those that a slot has taken and that have not ended, oldest first."""
+    statuses = [status for status in Training.UNFINISHED if status != "CREATE_REQUESTED"]
+    return Training.objects.filter(status__in=statuses).order_by("created_at")
 
 
 def abandoned() -> list[Training]:
     """Trainings that had begun and whose runner is gone, oldest first."""
-    begun = [status for status in Training.UNFINISHED if status != "CREATE_REQUESTED"]
-    rows = Training.objects.filter(status__in=begun).order_by("created_at")
-    return [training for training in rows if not lease.held(training)]
+    return [training for training in begun() if not lease.held(training)]
 
 
 def candidates() -> Iterator[Training]:

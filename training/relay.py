@@ -45,7 +45,7 @@ def _relay_chunk(training: Training, owner: str) -> bool:
     if not lines:
         return False
     with transaction.atomic():
-        training.refresh_from_db()
+        training.refresh_from_db(from_queryset=Training.objects.select_for_update())  # nobody takes the lease meanwhile
         if training.lease_owner != owner:
             raise LeaseLost(training.pk)
         batch = Batch(training)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ from training.processes import CLOCK_TOLERANCE_SECONDS, ProcessId
 from training.trainer.checkpoints import newest_complete, step_of
 
 
-def prepare(training: Training, remaining_seconds: float) -> int:
-    """Make the folder ready for another attempt and write config.json. -> the step it goes on from.
+def prepare(training: Training, remaining_seconds: float, attempt: str) -> int:
+    """Make the folder ready for another attempt, of that name, and write config.json. -> the step it goes on from.
 
     Raises OSError (a full disk, for one) and json.JSONDecodeError for a damaged ARCHITECTURES_FILE.
     """
@@ -26,9 +27,10 @@ def prepare(training: Training, remaining_seconds: float) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "outcome.json").unlink(missing_ok=True)  # an earlier attempt's
     remove_temporary(training)
-    _drop_half_line(folder / "events.jsonl")
+    _renew_events(folder / "events.jsonl")
     newest = newest_complete(training.checkpoints_folder)
-    write_json(folder / "config.json", _config(training, newest is not None, remaining_seconds))
+    config = _config(training, newest is not None, remaining_seconds)
+    write_json(folder / "config.json", config | {"attempt": attempt})
     with training.log_path.open("a", encoding="utf-8") as log:
         how = f"goes on from step {step_of(newest)}" if newest else "starts"
         log.write(f"----- {time.strftime('%Y-%m-%d %H:%M:%S %z')} the training {how} -----\n")
@@ -60,6 +62,17 @@ def _architecture(algorithm: str) -> dict[str, Any]:
         return {}
     changes = json.loads(Path(settings.ARCHITECTURES_FILE).read_text(encoding="utf-8"))
     return dict(changes.get(algorithm, {}))
+
+
+def fence(training: Training) -> None:
+    """From here on a trainer that began before writes nothing more: see training/trainer/fence.py.
+
+    It may live on another host, where nobody can end it.
+    """
+    path = training.folder / "config.json"
+    if path.exists():
+        config = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, config | {"attempt": secrets.token_hex(8)})
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -121,10 +134,17 @@ def remove_temporary(training: Training) -> None:
             path.unlink(missing_ok=True)
 
 
-def _drop_half_line(path: Path) -> None:
-    """Cut the line that a killed trainer did not finish, so that the next event does not run into it."""
+def _renew_events(path: Path) -> None:
+    """The same events in a new file: what a displaced trainer still writes goes into the old one, which is gone.
+
+    The line that a killed trainer did not finish is left out, so that the next event does not run into it.
+    """
     if not path.exists():
         return
-    with path.open("r+b") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
+    content = path.read_bytes()
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content[: content.rfind(b"\n") + 1])
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -2,11 +2,13 @@
 
 The trainer lives in a session of its own and tells everything by files, so a runner may die at any moment:
 the next one takes the lease, finds the trainer by pid and start time and goes on following it, or, when
-the trainer is gone too, starts it again from its newest checkpoint.
+the trainer is gone too, starts it again from its newest checkpoint. A trainer of another host that may still
+live, unseen, is fenced off first: see training/trainer/fence.py.
 """
 
 import logging
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from typing import Any
 
 import psutil
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from training import gpus, lease, relay, runfolder, shutdown
@@ -37,11 +40,13 @@ def run(training_id: str) -> bool:
     owner = lease.take(training) if training else ""
     if training is None or not owner:
         return False
+    hands = Run(training, owner)
     try:
         if training.status in Training.UNFINISHED:
-            Run(training, owner).until_the_end()
+            hands.until_the_end()
     except lease.LeaseLost:
         logger.warning("training %s: another runner has taken it over", training_id)
+        hands.let_go()
     finally:
         lease.release(training_id, owner)
     return True
@@ -55,7 +60,9 @@ class Run:
         self.owner = owner
         self.child: subprocess.Popen[bytes] | None = None
         self.trainer: ProcessId | None = None
+        self.elsewhere: ProcessId | None = None  # the trainer of a host that is gone: known by name only
         self.renewed = time.monotonic()
+        self.attempt = ""
 
     def until_the_end(self) -> None:
         """Attempt after attempt: each ends the training or is followed by an automatic resume."""
@@ -68,8 +75,11 @@ class Run:
             interrupted = self.follow()
             self.clean_up()
             exit_code = self.child.wait() if self.child else None
-            verdict = judge(self.training, self.trainer, exit_code)
-            again = conclude(self.training, verdict, interrupted, **self.account()) and self.start()
+            verdict = judge(self.training, self.trainer or self.elsewhere, exit_code)
+            with transaction.atomic():  # the end is written by the one who holds the lease, or not at all
+                lease.confirm(self.training.pk, self.owner)
+                again = conclude(self.training, verdict, interrupted, **self.account())
+            again = again and self.start()
 
     def start(self) -> bool:
         """CREATE_REQUESTED -> CREATE_IN_PROGRESS with a trainer. False when it did not come to that."""
@@ -77,9 +87,10 @@ class Run:
         began = training.started_at or timezone.now()
         if shutdown.requested() or not move(training, "CREATE_IN_PROGRESS", phase="preparing", started_at=began):
             return False  # it stays queued, or it has just been stopped
-        self.child = self.trainer = None
+        self.child = self.trainer = self.elsewhere = None
         try:
             self.prepare()
+            self.renew()  # checksums of large checkpoints take their time
             self.spawn()
         except (OSError, ValueError) as error:
             logger.exception("training %s cannot be started", training.pk)
@@ -95,12 +106,13 @@ class Run:
             kill_session(stray)
         if training.dataset is None or not training.dataset.data_folder.is_dir():
             raise FileNotFoundError(f"the dataset {training.dataset_name} is no longer there")
-        step = runfolder.prepare(training, self.remaining_seconds())
+        self.attempt = secrets.token_hex(8)
+        step = runfolder.prepare(training, self.remaining_seconds(), self.attempt)
         relay.rewind(training)
         MetricPoint.objects.filter(training=training, step__gt=step).delete()
 
     def spawn(self) -> None:
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TRAINING_ATTEMPT": self.attempt}
         environment.pop("Q_CLUSTER_NAME", None)
         command = [sys.executable, "-m", "training.trainer", str(self.training.folder)]
         with gpus.choosing():
@@ -108,19 +120,23 @@ class Run:
             self.child = spawn_session(command, self.training.log_path, settings.BASE_DIR, environment)
             self.trainer = ProcessId.of(self.child.pid)
             if self.trainer:
-                fields = {"pid": self.trainer.pid, "pid_started": self.trainer.started}
+                fields = {"pid": self.trainer.pid, "pid_started": self.trainer.started, "host": lease.host_name()}
                 Training.objects.filter(pk=self.training.pk).update(**fields)
 
     def find_trainer(self) -> None:
         """The trainer of the runner that died; it may still be alive, but it is not this process's child."""
         training = self.training
-        if training.pid and training.pid_started:
+        if training.pid and training.pid_started and training.host not in ("", lease.host_name()):
+            self.elsewhere = ProcessId(training.pid, training.pid_started)
+        elif training.pid and training.pid_started:
             self.trainer = ProcessId(training.pid, training.pid_started)
         else:  # the runner died between the spawn and the note
             self.trainer = next(iter(strays(training)), None)
         if self.alive():
             reason = Message(gettext_noop("The worker was restarted; the training went on meanwhile."))
             record(training, "reattached", reason=reason)
+        else:
+            runfolder.fence(training)
 
     def alive(self) -> bool:
         if self.child is not None:
@@ -146,10 +162,14 @@ class Run:
     def look(self) -> None:
         """Reap the trainer if it is a child that has ended, hold the lease, bring the database up to date."""
         self.alive()
-        if time.monotonic() - self.renewed > lease.RENEW_SECONDS:
-            lease.renew(self.training.pk, self.owner)
-            self.renewed = time.monotonic()
+        if time.monotonic() - self.renewed > lease.renew_seconds():
+            self.renew()
         relay.drain(self.training, self.owner)
+
+    def renew(self) -> None:
+        """Raises LeaseLost."""
+        lease.renew(self.training.pk, self.owner)
+        self.renewed = time.monotonic()
 
     def reason_to_end(self) -> str:
         self.training.refresh_from_db(fields=["status", "status_reason"])
@@ -170,10 +190,20 @@ class Run:
             kill_session(self.trainer)
         runfolder.remove_temporary(self.training)
 
+    def let_go(self) -> None:
+        """The lease is lost. Another runner of this host finds the trainer; one of another host cannot even see it."""
+        if self.trainer is None:
+            return
+        row = Training.objects.filter(pk=self.training.pk).first()
+        noted = row and not row.lease_owner and (row.host, row.pid) == (lease.host_name(), self.trainer.pid)
+        if not (row and (noted or lease.held_here(row))):
+            kill_session(self.trainer)
+
     def account(self) -> dict[str, Any]:
         """What the end of an attempt writes: no process any more, and the time it trained added up."""
         ended = time.time() if self.child else runfolder.last_sign(self.training)
-        seconds = max(0.0, ended - self.trainer.started) if self.trainer else 0.0
+        trainer = self.trainer or self.elsewhere
+        seconds = max(0.0, ended - trainer.started) if trainer else 0.0
         return {"pid": None, "pid_started": None, "run_seconds": self.training.run_seconds + seconds}
 
 

@@ -16,6 +16,7 @@ from console.api.base import OwnedViewSet
 from console.api.logs import log_answer
 from console.api.training_fields import (
     EventSerializer,
+    PrioritySerializer,
     SeriesSerializer,
     TrainingCreateSerializer,
     TrainingRowSerializer,
@@ -47,6 +48,13 @@ class TrainingViewSet(OwnedViewSet):
             body["experiment"] = _experiment(project, request.user, body.get("experiment", ""))
             training = services.training_create(project=project, user=request.user, **body)
         return self.answer(training, status=201)
+
+    @extend_schema(request=PrioritySerializer, responses=TrainingSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change the priority of a queued training. 409 when it has begun."""
+        training = self.get_object()
+        services.training_set_priority(training=training, user=request.user, **self.body(PrioritySerializer))
+        return self.answer(training)
 
     def destroy(self, request: Request, pk: str) -> Response:
         """409 names the models that were made of it, or says that it has not ended."""

@@ -17,8 +17,9 @@ from models_registry.models import Model
 from models_registry.services import model_weights_folder
 from training import algorithms
 from training.algorithms.base import Algorithm, Hyperparameter, written
-from training.models import Dataset, Experiment, Project, Training
+from training.models import Dataset, Experiment, Priority, Project, Training
 from training.services import experiment_create, training_checkpoints, training_create
+from training.services.training_fields import LONGEST_PATIENCE
 
 PREFIX = "hyperparameters."
 WEIGHTS = [
@@ -93,6 +94,14 @@ class TrainingForm(ServiceForm):
     timeout_minutes = forms.IntegerField(
         label=_("Maximum time, in minutes"), min_value=1, max_value=settings.LONGEST_TRAINING_MINUTES, initial=1440
     )
+    early_stopping = forms.IntegerField(
+        label=_("Early stopping, in epochs"), min_value=0, max_value=LONGEST_PATIENCE, initial=0, required=False,
+        help_text=_("End after so many epochs without a better validation figure; the best epoch is the model. 0: off."),
+    )  # fmt: skip
+    priority = forms.TypedChoiceField(
+        label=_("Priority"), choices=Priority.choices, coerce=int, empty_value=None, initial=0, required=False,
+        help_text=_("In the queue a higher priority comes first, then the older training."),
+    )  # fmt: skip
 
     def __init__(self, *args: Any, project: Project, algorithm: Algorithm | None, **kwargs: Any) -> None:
         self.project, self.spec = project, algorithm
@@ -165,6 +174,8 @@ class TrainingForm(ServiceForm):
             experiment=self._experiment(user),
             device=values["device"] or "auto",
             timeout_minutes=values["timeout_minutes"],
+            priority=values["priority"] or 0,
+            early_stopping=values["early_stopping"] or 0,
         )
 
     def _experiment(self, user: Any) -> Experiment | None:

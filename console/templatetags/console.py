@@ -36,6 +36,7 @@ EVENT_NAMES = {  # what may happen to an object besides a move to another status
     "key_revoked": gettext_noop("key revoked"),
     "member_removed": gettext_noop("member removed"),
     "member_set": gettext_noop("member set"),
+    "priority": gettext_noop("priority"),
     "reattached": gettext_noop("reattached"),
 }
 

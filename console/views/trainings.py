@@ -4,8 +4,10 @@ from functools import partial
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
@@ -19,7 +21,7 @@ from console.views.lists import Column, List, Tab, show
 from models_registry.models import Model
 from training import algorithms, services
 from training.errors import ServiceError
-from training.models import Project, Training
+from training.models import Priority, Project, Training
 
 LIST = List(
     name="trainings",
@@ -61,7 +63,7 @@ PHASES = {
 
 @require_GET
 def trainings(request: HttpRequest, project: str) -> HttpResponse:
-    return show(request, LIST, _rows(load_project(request, project)))
+    return show(request, LIST, _rows(load_project(request, project)), places=_places())
 
 
 @require_GET
@@ -85,7 +87,8 @@ def _context(request: HttpRequest, chosen: Training) -> dict[str, Any]:
     word = request.GET.get("q", "").strip()
     return {
         "phase": PHASES.get(chosen.phase, ""),
-        "position": partial(services.training_position, training=chosen),
+        "places": _places(),
+        "priorities": Priority.choices,
         "results": partial(results.results, chosen),
         "class_results": partial(results.class_results, chosen),
         "models": chosen.models.all,
@@ -97,6 +100,11 @@ def _context(request: HttpRequest, chosen: Training) -> dict[str, Any]:
         "initial_weights": partial(_weights, chosen),
         "device": dict(DEVICES).get(chosen.device, chosen.device),
     }
+
+
+def _places() -> Any:
+    """Of the queue; looked up when the first queued training is shown."""
+    return SimpleLazyObject(services.training_places)
 
 
 def _took(chosen: Training) -> float | None:
@@ -168,6 +176,20 @@ def training_stop(request: HttpRequest, project: str, pk: str) -> HttpResponse:
     chosen = load(request, Training, pk, "editor", project)
     try:
         services.training_stop(training=chosen, user=request.user)
+    except ServiceError as error:
+        refuse(request, error)
+    return redirect("training", project, pk)
+
+
+@require_POST
+def training_priority(request: HttpRequest, project: str, pk: str) -> HttpResponse:
+    chosen = load(request, Training, pk, "editor", project)
+    known = {str(value): value for value in Priority.values}
+    given = request.POST.get("priority", "")
+    try:
+        services.training_set_priority(training=chosen, user=request.user, priority=known.get(given, given))
+    except ValidationError as error:  # no choice of the page
+        messages.error(request, " ".join(error.messages))
     except ServiceError as error:
         refuse(request, error)
     return redirect("training", project, pk)

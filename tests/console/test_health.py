@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings as console_settings
 
-from console.brokers import beat, heartbeat
-from console.health import STALE_SECONDS
+from training import heartbeats
+from training.heartbeats import STALE_SECONDS, beat
 
 ALIVE = ("default", "training", "stages")
 
@@ -43,7 +43,7 @@ def test_a_heartbeat_that_stopped_is_missing(client, db, home):
     for name in ALIVE:
         beat(name)
     old = time.time() - STALE_SECONDS - 1
-    os.utime(heartbeat("training"), (old, old))
+    os.utime(heartbeats.path("training"), (old, old))
     assert missing(client) == ["trainer_worker"]
 
 

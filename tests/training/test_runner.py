@@ -160,7 +160,7 @@ def test_a_second_runner_stays_away_and_one_that_lost_its_lease_lets_go_without_
         trainer = trainer_of(training)
         assert runner.run(training.pk) is False  # a task that came twice
         assert [trainer] == runner.strays(training)
-        Training.objects.filter(pk=training.pk).update(lease_owner="elsewhere:1:1.0:abcd")
+        Training.objects.filter(pk=training.pk).update(lease_owner=f"{lease.host_name()}:1:1.0:abcd")
     assert trainer.alive()
     Training.objects.filter(pk=training.pk).update(lease_owner="")
     with running(training):

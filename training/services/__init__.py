@@ -4,11 +4,16 @@ from training.services.datasets import dataset_create, dataset_create_sample, da
 from training.services.experiments import experiment_create, experiment_delete
 from training.services.projects import member_remove, member_set, project_create
 from training.services.training_fields import training_checkpoints
+from training.services.training_queue import (
+    training_expected_start,
+    training_places,
+    training_position,
+    training_set_priority,
+)
 from training.services.trainings import (
     training_copy_values,
     training_create,
     training_delete,
-    training_position,
     training_resume,
     training_stop,
 )
@@ -26,7 +31,10 @@ __all__ = [
     "training_copy_values",
     "training_create",
     "training_delete",
+    "training_expected_start",
+    "training_places",
     "training_position",
     "training_resume",
+    "training_set_priority",
     "training_stop",
 ]

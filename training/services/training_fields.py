@@ -8,11 +8,12 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from training import algorithms
-from training.models import Dataset, Experiment, Project, Training
+from training.models import Dataset, Experiment, Priority, Project, Training
 from training.services.naming import Errors, name_errors
 
 WEIGHTS = ("auto", "pretrained", "scratch")
 DEVICES = ("auto", "cpu", "cuda")
+LONGEST_PATIENCE = 1000  # epochs
 
 
 def clean_training(*, project: Project, name: str, description: str, **given: Any) -> tuple[dict[str, Any], Errors]:
@@ -25,6 +26,8 @@ def clean_training(*, project: Project, name: str, description: str, **given: An
     if given["device"] not in DEVICES:
         errors["device"] = [_("Choose one of: %(choices)s.") % {"choices": ", ".join(DEVICES)}]
     _timeout(given["timeout_minutes"], errors)
+    errors |= priority_errors(given["priority"])
+    _early_stopping(given["early_stopping"], errors)
     folder = _weights(project, algorithm, given, errors)
     if errors:
         return {}, errors
@@ -37,7 +40,7 @@ def clean_training(*, project: Project, name: str, description: str, **given: An
         "hyperparameters": hyperparameters,
         "weights_folder": folder,
     }
-    same = ("experiment", "initial_weights", "checkpoint", "device", "timeout_minutes")
+    same = ("experiment", "initial_weights", "checkpoint", "device", "timeout_minutes", "priority", "early_stopping")
     return {**fields, **{key: given[key] for key in same}}, {}
 
 
@@ -79,6 +82,19 @@ def _timeout(minutes: Any, errors: Errors) -> None:
     if not whole or not 1 <= minutes <= longest:
         text = _("The maximum time is a whole number of minutes from 1 to %(longest)s.")
         errors["timeout_minutes"] = [text % {"longest": longest}]
+
+
+def _early_stopping(epochs: Any, errors: Errors) -> None:
+    whole = isinstance(epochs, int) and not isinstance(epochs, bool)
+    if not whole or not 0 <= epochs <= LONGEST_PATIENCE:
+        text = _("Early stopping is a whole number of epochs from 0 (off) to %(longest)s.")
+        errors["early_stopping"] = [text % {"longest": LONGEST_PATIENCE}]
+
+
+def priority_errors(priority: Any) -> Errors:
+    if isinstance(priority, int) and not isinstance(priority, bool) and priority in Priority.values:
+        return {}
+    return {"priority": [_("The priority is 1 (high), 0 (normal) or -1 (low).")]}
 
 
 def _weights(project: Project, algorithm: str, given: dict[str, Any], errors: Errors) -> str:

@@ -29,17 +29,21 @@ def training_create(
     description: str = "",
     device: str = "auto",
     timeout_minutes: int = 1440,
+    priority: int = 0,
+    early_stopping: int = 0,
 ) -> Training:
     """Make a training and queue it. Raises ValidationError with the errors of all fields at once.
 
     `algorithm` may be left out: it is the dataset's. `initial_weights` is "auto", "pretrained", "scratch" or a
     model's id; with an id the caller, who knows models, gives that model's `weights_folder`. `checkpoint` is
-    "<training id>/checkpoint-<step>" of the same project and algorithm.
+    "<training id>/checkpoint-<step>" of the same project and algorithm. `priority` is 1 (high), 0 or -1 (low):
+    its place in the queue. `early_stopping` is after how many epochs without a better validation figure it ends; 0: never.
     """
     fields, errors = clean_training(
         project=project, name=name, dataset=dataset, algorithm=algorithm, hyperparameters=hyperparameters,
         initial_weights=initial_weights, checkpoint=checkpoint, weights_folder=weights_folder, experiment=experiment,
-        description=description, device=device, timeout_minutes=timeout_minutes,
+        description=description, device=device, timeout_minutes=timeout_minutes, priority=priority,
+        early_stopping=early_stopping,
     )  # fmt: skip
     raise_if(errors)
     try:
@@ -122,6 +126,8 @@ def training_copy_values(training: Training) -> dict[str, Any]:
         "checkpoint": training.checkpoint,
         "device": training.device,
         "timeout_minutes": training.timeout_minutes,
+        "priority": training.priority,
+        "early_stopping": training.early_stopping,
     }
 
 
@@ -133,10 +139,3 @@ def _copy_name(training: Training) -> str:
         stem = training.name
     tails = (f"-{count}" for count in range(2, len(names) + 3))
     return next(name for tail in tails if (name := stem[: 50 - len(tail)] + tail) not in names)
-
-
-def training_position(training: Training) -> int:
-    """The place in the queue: 1 is next, 0 when the training is not queued."""
-    if training.status != "CREATE_REQUESTED":
-        return 0
-    return queue.waiting().filter(created_at__lt=training.created_at).count() + 1

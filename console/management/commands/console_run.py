@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from honcho.environ import parse_procfile
 
 from console.launcher import Launcher, answers, stop_leftovers
+from training import heartbeats
 
 
 class Command(BaseCommand):
@@ -27,8 +28,7 @@ class Command(BaseCommand):
         state_file = settings.RUN_FOLDER / "launcher.json"
         for name in stop_leftovers(state_file, grace=settings.STOP_GRACE_SECONDS):
             self.stdout.write(f"Stopped {name}, left over from a console that was killed.")
-        for heartbeat in settings.RUN_FOLDER.glob("*.heartbeat"):
-            heartbeat.unlink()  # of the run before: /readyz must not take it for a sign of life
+        heartbeats.forget_own()  # of the run before: /readyz must not take them for a sign of life
         self._require_free(host, port)
         call_command("migrate", verbosity=0, interactive=False)
         call_command("console_setup")
