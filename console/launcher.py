@@ -21,7 +21,7 @@ from honcho.compat import ProcessManager
 from honcho.manager import Manager
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds before a restart; doubled while it keeps dying at once
-LIVED_WELL = 60.0  # a process that lived this long starts again with the first wait
+LIVED_WELL = 20.0  # a process that lived this long starts again with the first wait
 
 
 class Leaders(ProcessManager):
@@ -53,6 +53,7 @@ class Launcher(Manager):
         deadline: float | None = None
         while not (self._terminating and self._all_stopped()):
             self._handle_events()
+            self._end_unwatched()
             if self._stop_signal is not None and not self._terminating:
                 deadline = time.monotonic() + self._kill_wait
                 self.terminate()
@@ -97,17 +98,33 @@ class Launcher(Manager):
                 process["pid"] = message.data["pid"]
                 self._save_state()
             elif message.type == "stop":
-                process["returncode"] = message.data["returncode"]
-                lived = time.monotonic() - process["started"]
-                wait = FIRST_WAIT if lived > LIVED_WELL else min(process.get("wait", FIRST_WAIT / 2) * 2, LONGEST_WAIT)
-                process["wait"], process["restart_at"] = wait, time.monotonic() + wait
-                self._system_print(f"{message.name} ended with status {message.data['returncode']}\n")
+                self._ended(message.name, message.data["returncode"])
+
+    def _ended(self, name: str, returncode: int | None) -> None:
+        """Note when to start it again: the wait doubles while it keeps dying young."""
+        process = self._processes[name]
+        process["returncode"] = -1 if returncode is None else returncode
+        lived = time.monotonic() - process["started"]
+        wait = FIRST_WAIT if lived > LIVED_WELL else min(process.get("wait", FIRST_WAIT / 2) * 2, LONGEST_WAIT)
+        process["wait"], process["restart_at"] = wait, time.monotonic() + wait
+        self._system_print(f"{name} ended with status {'unknown' if returncode is None else returncode}\n")
 
     def _restart_dead(self) -> None:
         for name, process in self._processes.items():
             if process.get("returncode") is not None and time.monotonic() >= process["restart_at"]:
                 self._system_print(f"starting {name} again\n")
                 self._start_one(name)
+
+    def _end_unwatched(self) -> None:
+        """When what watches a process and prints its lines was killed, nobody would notice the process's end."""
+        for name, process in self._processes.items():
+            if process.get("returncode") is not None or process["process"].is_alive():
+                continue
+            self._handle_events()  # its last words
+            if process.get("returncode") is None:
+                if process["pid"]:
+                    self._procmgr.kill(process["pid"])
+                self._ended(name, None)
 
     def _save_state(self) -> None:
         """Note which processes are ours, so that the next start finds what a killed launcher left behind."""

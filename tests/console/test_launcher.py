@@ -74,6 +74,17 @@ def test_a_process_that_is_killed_is_started_again(launch, tmp_path):
     assert alive(second)
 
 
+def test_a_process_whose_watcher_is_killed_is_started_again_and_is_not_there_twice(launch, tmp_path):
+    launcher = launch(f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    first = wait_for(lambda: pid_in(tmp_path / "pid"))
+    watcher = psutil.Process(first).parent()
+    assert watcher.ppid() == launcher.pid
+    watcher.kill()
+    second = wait_for(lambda: (pid := pid_in(tmp_path / "pid")) != first and pid)
+    assert alive(second)
+    assert not alive(first)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_every_process_even_a_stubborn_one(launch, tmp_path, signum):
     launcher = launch(
