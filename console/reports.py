@@ -12,6 +12,9 @@ from training.algorithms.palette import palette
 from training.models import Dataset
 
 PHASES = {
+    "uploading": _("Uploading"),
+    "importing": _("Copying the files"),
+    "checksum": _("Computing the checksum"),
     "unpacking": _("Unpacking the zip"),
     "images": _("Reading the images"),
 }

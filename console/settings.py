@@ -124,7 +124,7 @@ STATICFILES_DIRS = [
     BASE_DIR / "static",
     *(
         (f"npm/{name}", NODE_MODULES / name / folder)
-        for name, folder in (("@tabler/core", "dist"), ("uplot", "dist"))
+        for name, folder in (("@tabler/core", "dist"), ("tus-js-client", "dist"), ("uplot", "dist"))
         if (NODE_MODULES / name / folder).is_dir()
     ),
 ]
@@ -205,16 +205,20 @@ AT_WORKER_START = ["training.dataset_files.start_over", "models_registry.reconci
 RECONCILERS = [
     "training.reconcile.run",
     "training.dataset_files.reconcile",
+    "training.retention.run",
+    "training.services.uploads.reconcile",
     "models_registry.reconcile.reconcile",
     "endpoints.reconcile.run",
 ]
 
 # --- Limits ---------------------------------------------------------------------------------
+UPLOAD_EXPIRY_DAYS = env.int("UPLOAD_EXPIRY_DAYS", default=7)  # for an interrupted upload that nobody goes on with
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=20 * 1024**3)
 ZIP_MAX_ENTRIES = env.int("ZIP_MAX_ENTRIES", default=1_000_000)
 ZIP_MAX_BYTES = env.int("ZIP_MAX_BYTES", default=100 * 1024**3)  # of everything in it, unpacked
 ZIP_MAX_RATIO = env.int("ZIP_MAX_RATIO", default=100)  # unpacked / packed: an entry over 1 MiB, a zip over 10
 IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", default=100_000_000)
+DISK_LOW_BYTES = env.int("DISK_LOW_BYTES", default=5 * 1024**3)  # less free: the dashboard warns
 STAGE_MAX_BODY = 10 * 1024 * 1024
 STAGE_TIMEOUT_SECONDS = 60
 

@@ -9,6 +9,7 @@ from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 
 from console.api.errors import error_body
+from console.tus_body import CONTENT_TYPE, LiveBody, is_live
 
 OVERHEAD = 1024 * 1024  # bytes of a multipart body around its file
 TEXT = "The request is larger than this console accepts (%d MB)."
@@ -28,12 +29,14 @@ class UploadHandler(ASGIHandler):
         try:
             if int(_header(scope, b"content-length") or 0) > limit:
                 raise TooLarge(limit)
-            await super().handle(scope, _counted(receive, limit), send)
+            await super().handle(scope, LiveBody(receive) if is_live(scope) else _counted(receive, limit), send)
         except TooLarge as error:
             await _refuse(send, error.args[0])
 
     async def read_body(self, receive: Any) -> Any:
         """-> the body as an open file, at its beginning. Raises RequestAborted, TooLarge."""
+        if isinstance(receive, LiveBody):
+            return receive
         in_memory, folder = settings.FILE_UPLOAD_MAX_MEMORY_SIZE, str(settings.FILE_UPLOAD_TEMP_DIR)
         body = tempfile.SpooledTemporaryFile(max_size=in_memory, dir=folder)  # noqa: SIM115 (the caller closes it)
         try:
@@ -53,7 +56,7 @@ class UploadHandler(ASGIHandler):
 
 def most_bytes(scope: Any) -> int:
     """How large this request's body may be: that of a form with a file, or one that is read into memory."""
-    if _header(scope, b"content-type").startswith(b"multipart/form-data"):
+    if _header(scope, b"content-type").startswith((b"multipart/form-data", CONTENT_TYPE)):
         return int(settings.UPLOAD_MAX_BYTES) + OVERHEAD
     return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from training import algorithms, archive, dataset_files, lifecycle
+from training import algorithms, archive, arrival, dataset_files, lifecycle
 from training.algorithms.base import Message
 from training.algorithms.base import gettext_noop as _
 from training.algorithms.layout import Layout
@@ -84,14 +84,7 @@ def _validate(dataset: Dataset, work: Path, report: Report) -> Layout | None:
     """Unpack into `work` and check. -> None when `report` has errors."""
     progress = Progress(dataset)
     limits = archive.Limits(settings.ZIP_MAX_ENTRIES, settings.ZIP_MAX_BYTES, settings.ZIP_MAX_RATIO)
-    archive.extract(
-        dataset.upload_path,
-        work,
-        limits,
-        report,
-        known=KNOWN,
-        progress=lambda done, total: progress("unpacking", done, total),
-    )
+    arrival.unpack(dataset, work, limits, report, known=KNOWN, progress=progress)
     if report.errors:
         return None
     scan = Scan(settings.IMAGE_MAX_PIXELS, progress)

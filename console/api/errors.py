@@ -28,9 +28,12 @@ CODES = {
     405: "method_not_allowed",
     406: "not_acceptable",
     409: "conflict",
+    412: "unsupported_version",
     413: "too_large",
     415: "unsupported_media_type",
+    423: "locked",
     429: "throttled",
+    460: "wrong_checksum",
     500: "error",
 }
 Fields = dict[str, list[str]]

@@ -13,6 +13,7 @@ from console.api.experiments import ExperimentViewSet
 from console.api.models import ModelViewSet
 from console.api.projects import ProjectViewSet
 from console.api.trainings import TrainingViewSet
+from console.tus import UploadsView, UploadView
 
 router = SimpleRouter()
 router.trailing_slash = "/?"
@@ -31,6 +32,8 @@ nothing_here.cls.schema = None
 urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
+    re_path(r"^datasets/upload/?$", UploadsView.as_view(), name="api-uploads"),
+    re_path(r"^datasets/upload/(?P<pk>[^/]+)/?$", UploadView.as_view(), name="api-upload"),
     path("", include(router.urls)),
     re_path(r"", nothing_here),
 ]

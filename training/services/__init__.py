@@ -2,7 +2,8 @@
 
 from training.services.datasets import dataset_create, dataset_create_sample, dataset_delete
 from training.services.experiments import experiment_create, experiment_delete
-from training.services.projects import member_remove, member_set, project_create
+from training.services.files import training_checkpoints_delete
+from training.services.projects import member_remove, member_set, project_create, project_retention_set
 from training.services.training_fields import training_checkpoints
 from training.services.training_queue import (
     training_expected_start,
@@ -17,17 +18,23 @@ from training.services.trainings import (
     training_resume,
     training_stop,
 )
+from training.services.uploads import dataset_upload_append, dataset_upload_begin, dataset_upload_finish
 
 __all__ = [
     "dataset_create",
     "dataset_create_sample",
     "dataset_delete",
+    "dataset_upload_append",
+    "dataset_upload_begin",
+    "dataset_upload_finish",
     "experiment_create",
     "experiment_delete",
     "member_remove",
     "member_set",
     "project_create",
+    "project_retention_set",
     "training_checkpoints",
+    "training_checkpoints_delete",
     "training_copy_values",
     "training_create",
     "training_delete",

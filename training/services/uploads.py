@@ -1,0 +1,140 @@
+"""Uploads that survive a cut at any byte: begun with a row, written piece by piece, finished exactly once."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import PurePath
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django_q.tasks import async_task
+
+from training import dataset_files, lifecycle
+from training.algorithms.base import Message, gettext_noop
+from training.incoming import Checksum, Read, Upload
+from training.models import Dataset, DatasetStatus, Project
+from training.services.datasets import field_errors
+from training.services.naming import raise_if, taken
+
+
+class Busy(Exception):
+    """Another request writes to the same upload, and does not end."""
+
+
+def dataset_upload_begin(
+    *,
+    project: Project,
+    user: Any,
+    name: str,
+    algorithm: str,
+    size: int,
+    filename: str = "",
+    description: str = "",
+    sha256: str = "",
+    modified: str = "",
+) -> Dataset:
+    """An UPLOADING dataset that waits for `size` bytes of a zip. Raises ValidationError.
+
+    `sha256` (hex) is compared when everything is there. `filename` and `modified` (any text) let the person's browser
+    find this upload again for the same file.
+    """
+    errors = field_errors(project, name or PurePath(filename).stem[:50], algorithm, description)
+    if not 0 < size <= settings.UPLOAD_MAX_BYTES:
+        text = _("The file must have between 1 and %(limit)s bytes.")
+        errors["file"] = [text % {"limit": settings.UPLOAD_MAX_BYTES}]
+    if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        errors["sha256"] = [_("This is not a SHA-256 sum: 64 hexadecimal digits are expected.")]
+    raise_if(errors)
+    source = {"kind": "upload", "where": filename[:255], "bytes": size, "modified": modified[:40]}
+    dataset = Dataset(
+        project=project,
+        name=(name or PurePath(filename).stem[:50]).strip(),
+        description=description.strip(),
+        algorithm=algorithm,
+        source={**source, "sha256": sha256.lower()},
+        progress={"phase": "uploading", "done": 0, "total": size},
+        created_by=user,
+    )
+    Upload(dataset).begin()
+    try:
+        with transaction.atomic():
+            dataset.save(force_insert=True)
+            lifecycle.record(dataset, dataset.status, actor=user)
+    except IntegrityError as error:  # someone took the name since the look
+        shutil.rmtree(dataset.folder)
+        raise ValidationError({"name": [taken(dataset.name)]}) from error
+    return dataset
+
+
+@contextmanager
+def writing(dataset: Dataset) -> Iterator[Upload]:
+    """The upload, for this process and thread alone. Raises Busy. Dataset.DoesNotExist when it was deleted."""
+    with dataset_files.locked(dataset.folder, wait=False) as mine:
+        if not mine:
+            raise Busy
+        dataset.refresh_from_db()
+        yield Upload(dataset)
+
+
+def dataset_upload_append(
+    *, dataset: Dataset, user: Any, start: int, read: Read, checksum: Checksum | None = None
+) -> int:
+    """Write what `read` gives at `start`; with the last byte the dataset is made. -> the new offset.
+
+    Raises Busy and whatever `Upload.append` raises.
+    """
+    with writing(dataset) as upload:
+        if dataset.status != DatasetStatus.UPLOADING:
+            return upload.length
+        offset = upload.append(start, read, checksum)
+        if offset == upload.length:
+            dataset_upload_finish(upload=upload, user=user)
+    return offset
+
+
+def dataset_upload_finish(*, upload: Upload, user: Any = None) -> None:
+    """Everything is there: have a worker validate it. Repeatable, and of two that try one wins."""
+    dataset = upload.dataset
+    if upload.part.exists():
+        upload.part.rename(dataset.upload_path)
+        dataset_files.fsync_folder(dataset.folder)
+    with transaction.atomic():
+        task = dataset_files.TASKS[DatasetStatus.VALIDATING]
+        if lifecycle.move(dataset, DatasetStatus.VALIDATING, actor=user, progress={}, zip_bytes=upload.length):
+            transaction.on_commit(lambda: async_task(task, dataset.pk), robust=True)
+
+
+def dataset_upload_expires(dataset: Dataset) -> datetime:
+    """When an upload that nobody goes on with is given up."""
+    return dataset.updated_at + timedelta(days=settings.UPLOAD_EXPIRY_DAYS)
+
+
+def reconcile() -> None:
+    """Each minute: make the datasets whose last byte came just before a kill; give up what nobody goes on with."""
+    for dataset in Dataset.objects.filter(status=DatasetStatus.UPLOADING, source__kind="upload"):
+        try:
+            with writing(dataset) as upload:
+                if dataset.status != DatasetStatus.UPLOADING:
+                    continue
+                if upload.offset() == upload.length:
+                    dataset_upload_finish(upload=upload, user=dataset.created_by)
+                elif dataset_upload_expires(dataset) < timezone.now():
+                    _give_up(dataset)
+        except (Busy, Dataset.DoesNotExist):
+            continue
+
+
+def _give_up(dataset: Dataset) -> None:
+    reason = Message(
+        gettext_noop("Nobody went on with the upload for %(days)s days."), {"days": settings.UPLOAD_EXPIRY_DAYS}
+    )
+    task = dataset_files.TASKS[DatasetStatus.DELETE_IN_PROGRESS]
+    with transaction.atomic():
+        if lifecycle.move(dataset, DatasetStatus.DELETE_IN_PROGRESS, reason=reason):
+            transaction.on_commit(lambda: async_task(task, dataset.pk), robust=True)
