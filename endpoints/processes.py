@@ -163,12 +163,17 @@ def log_path(resource_id: str) -> Path:
     return Path(settings.CONSOLE_HOME) / "logs" / f"engine-{resource_id}.log"
 
 
+def rotated_log_path(resource_id: str) -> Path:
+    """Where the log goes when it is full."""
+    return log_path(resource_id).with_suffix(".log.1")
+
+
 def _log_for(resource_id: str) -> Path:
     """The log to append to. A full one becomes the old one."""
     path = log_path(resource_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
+        path.replace(rotated_log_path(resource_id))
     return path
 
 
@@ -186,5 +191,5 @@ def last_lines(resource_id: str, count: int = 5) -> str:
 def forget(resource_id: str) -> None:
     """Remove what an engine that is gone for good has left."""
     path = log_path(resource_id)
-    for leftover in (routes.socket_path(resource_id), path, path.with_suffix(".log.1")):
+    for leftover in (routes.socket_path(resource_id), path, rotated_log_path(resource_id)):
         leftover.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.forms.base import ServiceForm
 from training.models import Role
+from training.retention import MOST_DAYS
 
 
 class ProjectForm(ServiceForm):
@@ -24,6 +25,35 @@ class MemberForm(ServiceForm):
         if user is None:
             raise ValidationError(gettext("There is nobody with the username %(name)s."), params={"name": name})
         return user
+
+
+class RetentionForm(ServiceForm):
+    """Days that ended trainings keep each; empty: for ever."""
+
+    logs = forms.IntegerField(
+        label=_("Logs"),
+        required=False,
+        min_value=1,
+        max_value=MOST_DAYS,
+        help_text=_("What is lost: why a training failed, and how it went in words."),
+    )
+    tensorboard = forms.IntegerField(
+        label=_("TensorBoard"),
+        required=False,
+        min_value=1,
+        max_value=MOST_DAYS,
+        help_text=_("What is lost: the TensorBoard page. The charts of the training's own page stay."),
+    )
+    checkpoints = forms.IntegerField(
+        label=_("Checkpoints"),
+        required=False,
+        min_value=1,
+        max_value=MOST_DAYS,
+        help_text=_(
+            "What is lost: new trainings cannot start from them, and a failed training that is resumed starts anew. "
+            "A stopped training keeps its newest one."
+        ),
+    )
 
 
 class TokenForm(ServiceForm):

@@ -29,15 +29,20 @@ KIND_NAMES = {
 }
 EVENT_NAMES = {  # what may happen to an object besides a move to another status
     "checkpoint": gettext_noop("checkpoint"),
+    "checkpoints_removed": gettext_noop("checkpoints removed"),
     "created": gettext_noop("created"),
     "default_stage": gettext_noop("default stage"),
     "deleted": gettext_noop("deleted"),
     "key_created": gettext_noop("key created"),
     "key_revoked": gettext_noop("key revoked"),
+    "log_removed": gettext_noop("log removed"),
+    "logs_deleted": gettext_noop("logs deleted"),
     "member_removed": gettext_noop("member removed"),
     "member_set": gettext_noop("member set"),
     "priority": gettext_noop("priority"),
     "reattached": gettext_noop("reattached"),
+    "retention_set": gettext_noop("retention set"),
+    "tensorboard_removed": gettext_noop("TensorBoard removed"),
 }
 
 register = template.Library()

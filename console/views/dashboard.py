@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET
 
 from console.access import load_project, person
 from console.links import existing
+from console.space import disk
 from endpoints.models import Endpoint
 from models_registry.models import Model
 from training.models import Dataset, Event, Membership, Project, Training
@@ -40,6 +41,7 @@ def dashboard(request: HttpRequest, project: str) -> HttpResponse:
     context = {
         "tiles": tiles(owner),
         "steps": steps(owner),
+        "disk": disk(),
         "trainings": trainings[:5],
         "endpoints": Endpoint.objects.filter(project=owner).annotate(stage_count=Count("stages"))[:5],
         "events": [(event, pages.get((event.kind, event.object_id))) for event in events],

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.access import load_project
 from console.answers import refuse
-from console.forms.projects import MemberForm, ProjectForm
+from console.forms.projects import MemberForm, ProjectForm, RetentionForm
 from training import services
 from training.errors import Conflict
 from training.models import Project, Role
@@ -31,9 +31,29 @@ def project_settings(request: HttpRequest, project: str) -> HttpResponse:
     return _settings(request, load_project(request, project), MemberForm())
 
 
-def _settings(request: HttpRequest, project: Project, form: MemberForm) -> HttpResponse:
-    members = project.memberships.select_related("user").order_by("user__username")
-    return render(request, "projects/settings.html", {"members": members, "form": form, "roles": Role.choices})
+def _settings(
+    request: HttpRequest, project: Project, form: MemberForm, retention: RetentionForm | None = None
+) -> HttpResponse:
+    context = {
+        "members": project.memberships.select_related("user").order_by("user__username"),
+        "form": form,
+        "roles": Role.choices,
+        "retention": retention or RetentionForm(initial=project.retention),
+    }
+    return render(request, "projects/settings.html", context)
+
+
+@require_POST
+def retention_set(request: HttpRequest, project: str) -> HttpResponse:
+    """How long ended trainings keep logs, TensorBoard and checkpoints."""
+    owner = load_project(request, project, Role.ADMIN)
+    form = RetentionForm(request.POST)
+    if form.is_valid() and form.call(
+        services.project_retention_set, project=owner, user=request.user, **form.cleaned_data
+    ):
+        messages.success(request, gettext("Saved."))
+        return redirect("project_settings", project)
+    return _settings(request, owner, MemberForm(), form)
 
 
 @require_POST

@@ -5,6 +5,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from training import retention
 from training.algorithms.base import Message, gettext_noop
 from training.errors import Conflict
 from training.models import Event, Membership, Project, Role
@@ -15,6 +16,8 @@ NOW = {  # a text for each role, since the parameters of a stored Message are no
     Role.EDITOR: gettext_noop("%(user)s is now an editor."),
     Role.ADMIN: gettext_noop("%(user)s is now an admin."),
 }
+KEPT_FOR_EVER = Message(gettext_noop("for ever"))
+KEPT = gettext_noop("%(days)s days")
 
 
 def project_create(*, name: str, owner: Any, description: str = "") -> Project:
@@ -24,7 +27,7 @@ def project_create(*, name: str, owner: Any, description: str = "") -> Project:
         with transaction.atomic():
             project = Project.objects.create(name=name.strip(), description=description.strip())
             Membership.objects.create(project=project, user=owner, role=Role.ADMIN)
-            _record(project, "created", actor=owner)
+            record(project, "created", actor=owner)
     except IntegrityError:  # someone took the name since the look
         raise_if({"name": [taken(name)]})
     return project
@@ -39,7 +42,7 @@ def member_set(*, project: Project, user: Any, role: str, actor: Any) -> Members
             _keep_an_admin(project, user)
         member, _created = Membership.objects.update_or_create(project=project, user=user, defaults={"role": role})
         reason = Message(NOW[Role(role)], {"user": user.get_username()})
-        _record(project, "member_set", actor=actor, reason=reason)
+        record(project, "member_set", actor=actor, reason=reason)
     return member
 
 
@@ -50,7 +53,24 @@ def member_remove(*, project: Project, user: Any, actor: Any) -> None:
         removed, _by_model = Membership.objects.filter(project=project, user=user).delete()
         if removed:
             reason = Message(gettext_noop("%(user)s is no longer a member."), {"user": user.get_username()})
-            _record(project, "member_removed", actor=actor, reason=reason)
+            record(project, "member_removed", actor=actor, reason=reason)
+
+
+def project_retention_set(*, project: Project, user: Any, **days: int | None) -> Project:
+    """How many days `logs`, `tensorboard` and `checkpoints` of ended trainings are kept; None: for ever.
+
+    Raises ValidationError.
+    """
+    kept = retention.cleaned(days)
+    with transaction.atomic():
+        Project.objects.filter(pk=project.pk).update(retention=kept)
+        project.retention = kept
+        values = {name: KEPT_FOR_EVER if kept[name] is None else Message(KEPT, {"days": kept[name]}) for name in kept}
+        text = gettext_noop(
+            "Kept of ended trainings: logs %(logs)s, TensorBoard %(tensorboard)s, checkpoints %(checkpoints)s."
+        )
+        record(project, "retention_set", actor=user, reason=Message(text, values))
+    return project
 
 
 def _keep_an_admin(project: Project, user: Any) -> None:
@@ -61,7 +81,7 @@ def _keep_an_admin(project: Project, user: Any) -> None:
         raise Conflict(Message(text, {"user": user.get_username()}))
 
 
-def _record(project: Project, what: str, *, actor: Any, reason: Message | None = None) -> None:
+def record(project: Project, what: str, *, actor: Any, reason: Message | None = None) -> None:
     """A project's own event: lifecycle.record() is for what a project owns."""
     Event.objects.create(
         project=project,
