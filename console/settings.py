@@ -228,6 +228,7 @@ PRETRAINED_FOLDER = env.str("PRETRAINED_FOLDER", default="")
 DOWNLOAD_SECONDS = env.int("DOWNLOAD_SECONDS", default=120)
 # A JSON file {algorithm key: {Hugging Face config field: value}}: a smaller network, for tests and trials.
 ARCHITECTURES_FILE = env.str("ARCHITECTURES_FILE", default="")
+TRAINER_MEMORY_BYTES = env.int("TRAINER_MEMORY_BYTES", default=0)  # what one trainer may hold; 0: what there is
 STOP_GRACE_SECONDS = env.int("STOP_GRACE_SECONDS", default=60)
 MAX_AUTOMATIC_RESUMES = 3
 # Without a sign of the host that runs a training for so long, another host takes it over.

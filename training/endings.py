@@ -48,13 +48,20 @@ def decide(training: Training, verdict: Verdict, interrupted: str) -> Ending:
     if interrupted == "shutdown":
         text = gettext_noop("The console was shut down; the training goes on when it starts again.")
         return Ending("CREATE_REQUESTED", Message(text))
-    return _resume_or_fail(training, verdict.reason)
+    fields = {"settings_used": _half_the_batch(training)} if verdict.kind == "out_of_memory" else {}
+    return _resume_or_fail(training, verdict.reason, fields)
 
 
-def _resume_or_fail(training: Training, why: Message | None) -> Ending:
+def _half_the_batch(training: Training) -> dict[str, Any]:
+    """What the next attempt starts from, a batch in twice as many parts: else it would come to the same end."""
+    used = training.settings_used
+    return {**used, "gradient_accumulation_steps": used.get("gradient_accumulation_steps", 1) * 2}
+
+
+def _resume_or_fail(training: Training, why: Message | None, fields: dict[str, Any]) -> Ending:
     """After a crash: go on from the newest checkpoint, but not for ever."""
     if training.attempts >= settings.MAX_AUTOMATIC_RESUMES:
-        return Ending(_failed(training), why)
+        return Ending(_failed(training), why, fields)
     attempts = training.attempts + 1
     text = gettext_noop("It ended unexpectedly and was resumed automatically (%(attempt)s of at most %(most)s times).")
     message = Message(text, {"attempt": attempts, "most": settings.MAX_AUTOMATIC_RESUMES})
@@ -62,7 +69,7 @@ def _resume_or_fail(training: Training, why: Message | None) -> Ending:
     warnings = [*others, {"code": "resumed", **message.as_json()}]
     if why:
         warnings.append({"code": "crashed", **why.as_json()})
-    return Ending("CREATE_REQUESTED", message, {"attempts": attempts, "warnings": warnings})
+    return Ending("CREATE_REQUESTED", message, {**fields, "attempts": attempts, "warnings": warnings})
 
 
 def _failed(training: Training) -> str:

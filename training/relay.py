@@ -150,6 +150,13 @@ class Batch:
         new = {"code": event["code"], "text": event["text"], "params": event.get("params") or {}}
         self.changes["warnings"] = [*known, new]
 
+    def _notice(self, event: dict[str, Any]) -> None:
+        """A warning with what to do; its end when it is no longer `active`. One that is said anew keeps its place."""
+        rows = list(self._now("warnings"))
+        at = next((i for i, row in enumerate(rows) if row["code"] == event["code"]), len(rows))
+        shown = {name: event[name] for name in ("code", "level", "text", "params", "advice") if name in event}
+        self.changes["warnings"] = [*rows[:at], *([shown] if event["active"] else []), *rows[at + 1 :]]
+
     def _result(self, event: dict[str, Any]) -> None:
         self.changes["metrics"] = {**self._now("metrics"), **event["metrics"]}
         self.changes["test_metrics"] = event["test_metrics"]

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from training import gpus, lease, relay, runfolder, shutdown
+from training import gpus, lease, memory, relay, runfolder, shutdown
 from training.algorithms.base import Message, gettext_noop
 from training.endings import conclude
 from training.lifecycle import move, record
@@ -63,6 +63,7 @@ class Run:
         self.elsewhere: ProcessId | None = None  # the trainer of a host that is gone: known by name only
         self.renewed = time.monotonic()
         self.attempt = ""
+        self.memory_share = 0.0  # the most that the trainer held of what it could have
 
     def until_the_end(self) -> None:
         """Attempt after attempt: each ends the training or is followed by an automatic resume."""
@@ -75,7 +76,7 @@ class Run:
             interrupted = self.follow()
             self.clean_up()
             exit_code = self.child.wait() if self.child else None
-            verdict = judge(self.training, self.trainer or self.elsewhere, exit_code)
+            verdict = judge(self.training, self.trainer or self.elsewhere, exit_code, self.memory_share)
             with transaction.atomic():  # the end is written by the one who holds the lease, or not at all
                 lease.confirm(self.training.pk, self.owner)
                 again = conclude(self.training, verdict, interrupted, **self.account())
@@ -88,6 +89,7 @@ class Run:
         if shutdown.requested() or not move(training, "CREATE_IN_PROGRESS", phase="preparing", started_at=began):
             return False  # it stays queued, or it has just been stopped
         self.child = self.trainer = self.elsewhere = None
+        self.memory_share = 0.0
         try:
             self.prepare()
             self.renew()  # checksums of large checkpoints take their time
@@ -108,6 +110,7 @@ class Run:
             raise FileNotFoundError(f"the dataset {training.dataset_name} is no longer there")
         self.attempt = secrets.token_hex(8)
         step = runfolder.prepare(training, self.remaining_seconds(), self.attempt)
+        memory.note(training)
         relay.rewind(training)
         MetricPoint.objects.filter(training=training, step__gt=step).delete()
 
@@ -164,6 +167,7 @@ class Run:
         self.alive()
         if time.monotonic() - self.renewed > lease.renew_seconds():
             self.renew()
+        self.memory_share = max(self.memory_share, memory.share(self.trainer, settings.TRAINER_MEMORY_BYTES))
         relay.drain(self.training, self.owner)
 
     def renew(self) -> None:

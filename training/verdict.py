@@ -3,7 +3,7 @@
 import signal
 from dataclasses import dataclass
 
-from training import disk, runfolder
+from training import disk, memory, runfolder
 from training.algorithms.base import Message, gettext_noop
 from training.models import Training
 from training.processes import ProcessId
@@ -14,14 +14,18 @@ OUTCOMES = {"complete": EXIT_COMPLETE, "failed": EXIT_FAILED, "stopped": EXIT_ST
 
 @dataclass(frozen=True)
 class Verdict:
-    """`kind`: "complete"; "stopped" (told to, with a checkpoint); "failed" (final); "crashed" (worth a resume)."""
+    """`kind`: "complete"; "stopped" (told to, with a checkpoint); "failed" (final); "crashed" (worth a resume);
+    "out_of_memory" (worth one with half the batch)."""
 
     kind: str
     reason: Message | None = None
 
 
-def judge(training: Training, trainer: ProcessId | None, exit_code: int | None) -> Verdict:
-    """`exit_code` is None when the trainer was not this process's child: its outcome file tells, if it got that far."""
+def judge(training: Training, trainer: ProcessId | None, exit_code: int | None, memory_share: float = 0.0) -> Verdict:
+    """`exit_code` is None when the trainer was not this process's child: its outcome file tells, if it got that far.
+
+    `memory_share` is the most, from 0 to 1, that the trainer was seen to hold of the memory that it could have.
+    """
     found = runfolder.outcome(training)
     code = OUTCOMES.get(found["outcome"], exit_code) if found else exit_code
     if code == EXIT_COMPLETE:
@@ -37,7 +41,24 @@ def judge(training: Training, trainer: ProcessId | None, exit_code: int | None) 
         return Verdict(
             "failed", own_words or Message(gettext_noop("The trainer failed before it could say why: see the log."))
         )
+    if shortage := _shortage(training, code, memory_share):
+        return Verdict("out_of_memory", shortage)
     return Verdict("crashed", _crash(code))
+
+
+def _shortage(training: Training, code: int | None, memory_share: float) -> Message | None:
+    """Why it is known, or likely, that a trainer was killed for want of memory; None when nothing says so."""
+    if code not in (None, -signal.SIGKILL):
+        return None
+    if memory.system_killed(training):
+        return Message(gettext_noop("The training ran out of memory: the system killed the trainer."))
+    if code is not None and memory_share >= memory.NEAR:
+        text = gettext_noop(
+            "The trainer was killed (SIGKILL) while it held %(percent)s %% of the memory that it could have: most "
+            "likely it ran out of memory."
+        )
+        return Message(text, {"percent": min(100, round(memory_share * 100))})
+    return None
 
 
 def _crash(code: int | None) -> Message:

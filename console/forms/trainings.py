@@ -96,7 +96,7 @@ class TrainingForm(ServiceForm):
     )
     early_stopping = forms.IntegerField(
         label=_("Early stopping, in epochs"), min_value=0, max_value=LONGEST_PATIENCE, initial=0, required=False,
-        help_text=_("End after so many epochs without a better validation figure; the best epoch is the model. 0: off."),
+        help_text=_("End after so many epochs without a better validation figure. The best epoch is the model. 0: off"),
     )  # fmt: skip
     priority = forms.TypedChoiceField(
         label=_("Priority"), choices=Priority.choices, coerce=int, empty_value=None, initial=0, required=False,

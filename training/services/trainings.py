@@ -37,7 +37,7 @@ def training_create(
     `algorithm` may be left out: it is the dataset's. `initial_weights` is "auto", "pretrained", "scratch" or a
     model's id; with an id the caller, who knows models, gives that model's `weights_folder`. `checkpoint` is
     "<training id>/checkpoint-<step>" of the same project and algorithm. `priority` is 1 (high), 0 or -1 (low):
-    its place in the queue. `early_stopping` is after how many epochs without a better validation figure it ends; 0: never.
+    its place in the queue. `early_stopping`: epochs without a better validation figure after which it ends; 0: never.
     """
     fields, errors = clean_training(
         project=project, name=name, dataset=dataset, algorithm=algorithm, hyperparameters=hyperparameters,

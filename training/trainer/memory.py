@@ -41,13 +41,15 @@ class Memory:
         return {"per_device_train_batch_size": self.size, "gradient_accumulation_steps": self.parts}
 
     def halve(self) -> None:
-        """Twice as many parts. Raises Failure when a part has no images to spare."""
+        """Twice as many parts, or as many as there can be. Raises Failure when a part has no images to spare."""
         self._divide(self.parts * 2)
 
     def _divide(self, parts: int) -> None:
-        """Into `parts`, or as many as are possible; they must become more."""
-        possible = min(parts, self.batch // self.smallest)
-        if possible <= self.parts:
+        """Into `parts`, or as many as are possible. Half as many have failed already, so those will not do."""
+        possible = max(1, min(parts, self.batch // self.smallest))
+        if possible * 2 <= parts:
+            self.parts = possible
+            self.events.setting(**self.settings())
             text = gettext_noop(
                 "Memory does not suffice even for the smallest batch, %(size)s image(s) at a time. Choose smaller "
                 "images, stop what else uses the memory of this machine, or train on a machine with more of it."
