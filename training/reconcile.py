@@ -24,14 +24,22 @@ def wake_slots() -> None:
     Those that a busy worker has already fetched get a second task. It finds nothing to do.
     """
     if queue.is_empty():
-        for training in queue.candidates():
-            queue.enqueue(training.pk)
+        enqueue_all()
+
+
+def enqueue_all() -> None:
+    for training in queue.candidates():
+        queue.enqueue(training.pk)
 
 
 def start_over() -> None:
-    """When a trainer worker starts: the tasks in the broker are an earlier one's, many of them fetched and lost."""
+    """When a trainer worker starts: the tasks in the broker are an earlier one's, many of them fetched and lost.
+
+    Another host's are among them. It misses none: whatever waits has a task again, also when a new one has come
+    between, and a task that a worker has already fetched it keeps.
+    """
     get_broker(queue.CLUSTER).purge_queue()
-    wake_slots()
+    enqueue_all()
 
 
 def remove_leftovers() -> None:
