@@ -4,12 +4,15 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
 import numpy as np
 
+from training.algorithms.base import Message
 from training.algorithms.base import gettext_noop as _
 from training.archive import PATH_BYTES
 from training.report import Report
@@ -65,6 +68,10 @@ def find_splits(root: Path, wanted: Mapping[str, bool], report: Report) -> list[
             continue
         if "/" in lookalike:
             text = _("“%(name)s” is too deep: “%(lookalike)s”. Move it up: only one folder may be around everything.")
+        elif (root / lookalike).is_file():
+            text = _(
+                "“%(name)s” must be a folder, not a file such as “%(lookalike)s”. Unpack it, then zip the folders."
+            )
         elif lookalike:
             text = _("The folder “%(name)s” is missing, but there is “%(lookalike)s”. Rename it.")
         else:
@@ -75,15 +82,24 @@ def find_splits(root: Path, wanted: Mapping[str, bool], report: Report) -> list[
 
 
 def _lookalike(root: Path, name: str) -> str:
-    """A folder that was probably meant: another spelling at the top, or the right one deeper down."""
+    """What was probably meant: another spelling at the top, the right one deeper down, or a zip of it. Else ""."""
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if folder.name != name and folder.name.strip().casefold() in ALIASES.get(name, ()):
+        if folder.name != name and _alike(folder.name.strip().casefold(), name):
             return folder.name
     for pattern in (f"*/{name}", f"*/*/{name}"):
         for folder in sorted(root.glob(pattern)):
             if folder.is_dir() and not set(ALIASES) & set(folder.relative_to(root).parts[:-1]):
                 return folder.relative_to(root).as_posix()
-    return ""
+    packed = (file.name for file in sorted(root.iterdir()) if file.is_file())
+    return next((file for file in packed if file.casefold().partition(".")[0] == name), "")
+
+
+def _alike(spelling: str, name: str) -> bool:
+    """Whether `spelling` is another word for the folder `name`, or that name with a slip of the pen."""
+    if spelling in set().union(*ALIASES.values()):
+        return spelling in ALIASES[name]
+    slip = sorted(spelling) == sorted(name) or SequenceMatcher(None, spelling, name).ratio() > 0.8
+    return slip and spelling[:1] == name[:1]
 
 
 def read_json(root: Path, file: str, kind: type, shape: str, report: Report) -> Any:
@@ -93,24 +109,32 @@ def read_json(root: Path, file: str, kind: type, shape: str, report: Report) -> 
     """
     path = root / file
     if path.stat().st_size > JSON_BYTES:
-        report.error("json_too_large", _("The file is larger than %(limit)s bytes."), file, limit=JSON_BYTES)
+        report.error("json_too_large", _("The file is larger than %(limit)s bytes. Split it."), file, limit=JSON_BYTES)
         return None
-    raw = path.read_bytes()
     try:
-        try:
-            text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = raw.decode("cp949")
+        text = _decoded(path.read_bytes())
         content = json.loads(text)
         if HALF_A_PAIR.search(text):  # maybe: a whole pair is a letter like any other
             json.dumps(content, ensure_ascii=False).encode()  # else nobody could store or show what is in it
     except (ValueError, RecursionError) as error:
-        report.error("json_invalid", _("The file is not valid JSON (%(reason)s)."), file, reason=str(error))
+        reason = error.args[0] if error.args and isinstance(error.args[0], Message) else str(error)
+        text = _("The file is not valid JSON (%(reason)s). Correct it or export it again.")
+        report.error("json_invalid", text, file, reason=reason)
         return None
     if not isinstance(content, kind):
         report.error("json_shape", shape, file)
         return None
     return content
+
+
+def _decoded(raw: bytes) -> str:
+    """Raises ValueError(Message) for what is no text."""
+    if not raw.strip():
+        raise ValueError(Message(_("it is empty")))
+    for encoding in ("utf-8-sig", "cp949"):
+        with suppress(UnicodeDecodeError):
+            return raw.decode(encoding)
+    raise ValueError(Message(_("it is neither UTF-8 nor cp949")))
 
 
 def inside(split: str, path: Any) -> str:
@@ -139,10 +163,11 @@ def is_number(value: Any) -> TypeGuard[float]:
 def check_label(name: Any, file: str, report: Report) -> bool:
     """Whether `name` can be the name of a class; adds an error when it cannot."""
     if not isinstance(name, str) or not name.strip():
-        report.error("label_name", _("A class has no name, or one that is not a text: %(name)s"), file, name=repr(name))
+        text = _("A class has no name, or one that is not a text: %(name)s. Give it a name.")
+        report.error("label_name", text, file, name=repr(name)[:LABEL_LENGTH])
         return False
     if len(name) > LABEL_LENGTH:
-        text = _("The class name “%(name)s” is longer than %(limit)s characters.")
+        text = _("The class name “%(name)s” is longer than %(limit)s characters. Shorten it.")
         report.error("label_name", text, file, name=name, limit=LABEL_LENGTH)
         return False
     return True

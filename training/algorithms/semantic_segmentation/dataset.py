@@ -55,7 +55,8 @@ def _labels(root: Path, report: Report) -> dict[int, str] | None:
     """id2lable.json as {class id: name}, or None when it cannot be read at all."""
     file = next((name for name in LABEL_FILES if (root / name).is_file()), None)
     if file is None:
-        report.error("labels_missing", _("The file is missing. It maps each class id to its name."), LABEL_FILES[0])
+        text = _('The file is missing. Add it with the name of each class id: {"0": "background", "1": "road"}.')
+        report.error("labels_missing", text, LABEL_FILES[0])
         return None
     shape = _('The file must be an object such as {"0": "background", "1": "road"}.')
     content = read_json(root, file, dict, shape, report)
@@ -64,13 +65,16 @@ def _labels(root: Path, report: Report) -> dict[int, str] | None:
     names: dict[int, str] = {}
     for key, name in content.items():
         if not (key.isascii() and key.isdigit() and len(key) < 10 and int(key) < 65536):
-            text = _("“%(key)s” is not a class id: ids are whole numbers from 0 to 65535.")
+            text = _("“%(key)s” is not a class id. Write such a number as from 0 to 65535.")
             report.error("label_id", text, file, key=key[:40])
         elif check_label(name, file, report):
             names[int(key)] = name
     if len(names) < 2:
         report.error(
-            "too_few_labels", _("At least two classes are needed; there are %(count)s."), file, count=len(names)
+            "too_few_labels",
+            _("At least two classes are needed; there are %(count)s. Add the others."),
+            file,
+            count=len(names),
         )
     for name, count in Counter(names.values()).items():
         if count > 1:
@@ -84,7 +88,7 @@ def _rows(root: Path, split: str, report: Report) -> list[dict[str, Any]]:
     candidates = LIST_FILES.get(split, (f"{split}.json",))
     file = next((f"{split}/{name}" for name in candidates if (root / split / name).is_file()), None)
     if file is None:
-        text = _("The file is missing. It lists the split's images and masks.")
+        text = _('The file is missing. Add it: [{"image": "images/1.png", "seg_map": "annotations/1.png"}].')
         report.error("list_missing", text, f"{split}/{candidates[0]}")
         return []
     shape = _('The file must be a list such as [{"image": "images/1.png", "seg_map": "annotations/1.png"}].')
@@ -92,31 +96,37 @@ def _rows(root: Path, split: str, report: Report) -> list[dict[str, Any]]:
     if content is None:
         return []
     rows: dict[str, dict[str, Any]] = {}
-    for number, item in enumerate(content):
+    for number, item in enumerate(content, 1):
         row = _row(root, split, item, report, number=number, file=file)
         if row and row["image"] in rows:
             report.warning("listed_twice", _("The list names this image twice; it is used once."), row["image"])
         elif row:
             rows[row["image"]] = row
     if not rows and split != "test":
-        report.error("split_empty", _("The split has no usable images."), file)
+        report.error("split_empty", _("The split has no usable images. Add some to the list."), file)
     return list(rows.values())
 
 
 def _row(root: Path, split: str, item: Any, report: Report, *, number: int, file: str) -> dict[str, Any] | None:
     if not isinstance(item, dict):
-        text = _("Entry %(number)s is not an object with “image” and “seg_map”.")
+        text = _("Entry %(number)s is not an object with “image” and “seg_map”. Correct or remove it.")
         report.error("list_entry", text, file, number=number)
         return None
     row = {}
     for key, name in (("image", "image"), ("seg_map", "mask")):
         path = inside(split, item.get(key))
         if not path:
-            text = _("Entry %(number)s: “%(key)s” is not a path inside the split's folder.")
+            text = _("Entry %(number)s: “%(key)s” is not a path inside the split's folder, such as images/0001.png.")
             report.error("list_path", text, file, number=number, key=key)
         elif not (root / path).is_file():
-            text = _("%(file)s names this file in entry %(number)s, but it is not in the zip.")
-            report.add(Problem("file_missing", Message(text, {"file": file, "number": number}), path))
+            text = _(
+                "%(list)s names this file in entry %(number)s, but it is not in the zip. Add it or remove the entry."
+            )
+            if (root / path.removeprefix(f"{split}/")).is_file():
+                text = _(
+                    "%(list)s, entry %(number)s: paths are relative to the folder “%(split)s”. Write it without that."
+                )
+            report.error("file_missing", text, path, list=file, number=number, split=split)
         else:
             row[name] = path
     return row if len(row) == 2 else None
@@ -168,7 +178,9 @@ def _pair(root: Path, image: str, mask: str, names: dict[int, str] | None, scan:
 
 def _mask_problem(error: Exception, mask: str) -> Problem:
     if isinstance(error, NotAMask):
-        text = _("The mask is a colour image (%(mode)s). A mask has one number a pixel: greyscale or palette.")
+        text = _(
+            "The mask is a colour image (%(mode)s). Save it as greyscale or palette with one number a pixel, its id."
+        )
         return Problem("mask_mode", Message(text, {"mode": str(error)}), mask)
     text = _("The mask is damaged or cut off (%(reason)s). Save it again.")
     return Problem("image_damaged", Message(text, {"reason": str(error)}), mask)
@@ -202,7 +214,7 @@ def _check_classes(layout: Layout, report: Report) -> None:
     train, validation = layout.counts.get("train", {}), layout.counts.get("validation", {})
     for name, count in train.items():
         if not count and validation.get(name):
-            text = _("The class “%(name)s” is in validation but in no mask of train, so it cannot be learnt.")
+            text = _("The class “%(name)s” is in validation but in no mask of train, so it cannot be learnt. Add some.")
             report.warning("label_not_trained", text, "validation", name=name)
         elif not count:
             report.fact("label_unused", _("The class “%(name)s” is in no mask of train."), name=name)
