@@ -3,7 +3,7 @@
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 class Proxy:
     """Counts the bytes that clients send, over all connections; where `places` says so, it cuts the connection."""
 
-    def __init__(self, target: str, places: list[int]) -> None:
+    def __init__(self, target: str, places: list[int], on_cut: Callable[[], object]) -> None:
         address = urlsplit(target)
         self.target = (address.hostname, address.port)
-        self.places, self.passed, self.cut = places, 0, 0
+        self.places, self.passed, self.cut, self.on_cut = places, 0, 0, on_cut
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -23,7 +23,11 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _address = self.listener.accept()
-                server = socket.create_connection(self.target)
+                try:
+                    server = socket.create_connection(self.target)
+                except ConnectionRefusedError:  # the server is being started again
+                    client.close()
+                    continue
                 threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
                 threading.Thread(target=self._back, args=(server, client), daemon=True).start()
 
@@ -34,6 +38,7 @@ class Proxy:
                     at = self.places.pop(0)
                     server.sendall(data[: max(0, at - self.passed)])
                     self.passed, self.cut = at, self.cut + 1
+                    self.on_cut()
                     break
                 server.sendall(data)
                 self.passed += len(data)
@@ -54,10 +59,12 @@ def _hang_up(*connections: socket.socket) -> None:
 
 
 @contextmanager
-def cutting_proxy(target: str, size: int, cuts: int, seed: int = 3) -> Iterator[Proxy]:
+def cutting_proxy(
+    target: str, size: int, cuts: int, seed: int = 3, on_cut: Callable[[], object] = lambda: None
+) -> Iterator[Proxy]:
     """Stands before the server at `target` and cuts `cuts` times while the first `size` bytes pass."""
     places = sorted(random.Random(seed).sample(range(1, size), cuts))
-    proxy = Proxy(target, places)
+    proxy = Proxy(target, places, on_cut)
     try:
         yield proxy
     finally:
