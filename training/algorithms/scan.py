@@ -138,8 +138,8 @@ def orientation_of(image: Image.Image) -> int:
     """EXIF's orientation, 1 (upright) to 8. Where nothing came with the pixels nothing is looked for: half the time."""
     if not image.info and image.format in ("PNG", "JPEG", "BMP", "PPM"):
         return 1
-    orientation = image.getexif().get(0x0112)
-    return int(orientation) if orientation in range(2, 9) else 1
+    orientation: Any = image.getexif().get(0x0112)
+    return orientation if orientation in range(2, 9) else 1
 
 
 def _here(work: Callable[[Sequence[Item]], list[Result]], chunk: Sequence[Item]) -> "Future[list[Result]]":

@@ -9,6 +9,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from training.algorithms import doctor
+from training.algorithms.balance import class_balance, label_spelling
 from training.algorithms.base import Problem
 from training.algorithms.base import gettext_noop as _
 from training.algorithms.image_classification.spec import ALGORITHM
@@ -37,6 +39,9 @@ def check(root: Path, report: Report, scan: Scan) -> Layout | None:
         _list_split(root, split, found, report)
     sizes = _decode(root, splits, found, report, scan)
     _check_labels(splits, found, report)
+    train = found.files["train"]
+    class_balance({label: len(files) for label, files in train.items()}, report)
+    doctor.examine(scan.prints, {file: label for label, files in train.items() for file in files}, report)
     if report.errors:
         return None
     names = sorted(found.labels("train"))
@@ -101,33 +106,40 @@ def _decode(root: Path, splits: list[str], found: Found, report: Report, scan: S
 
 def _check_labels(splits: list[str], found: Found, report: Report) -> None:
     trained = found.labels("train")
+    empty = {f"{split}/{label}" for split in splits for label, files in found.files[split].items() if not files}
+    if empty:
+        report.plans["empty_label"] = empty
     for split in splits:
         for label, files in sorted(found.files[split].items()):
             if not files:
-                report.warning("label_empty", _("The folder of the label has no images."), f"{split}/{label}")
-            elif label not in trained and split != "train":
+                text = _("The folder of the label has no images.")
+                report.warning("label_empty", text, f"{split}/{label}", mend="empty_label")
+            elif "train" in splits and label not in trained:
                 text = _("The label “%(label)s” has no images in train, so it cannot be learnt. Add some or remove it.")
                 report.error("label_not_trained", text, f"{split}/{label}", label=label)
     if "train" in splits and len(trained) < 2:
-        text = _("At least two labels with images are needed in train; there are %(count)s.")
+        text = _("At least two labels with images are needed in train; there are %(count)s. Add a folder for each.")
         report.error("too_few_labels", text, "train", count=len(trained))
     for label in sorted(trained):
         if "validation" in splits and label not in found.labels("validation"):
-            text = _("The label “%(label)s” has no images in validation: its figures will say nothing.")
+            text = _("The label “%(label)s” has no images in validation: its figures will say nothing. Add some.")
             report.warning("label_not_validated", text, f"train/{label}", label=label)
         if (count := len(found.files["train"][label])) < FEW:
-            text = _("The label “%(label)s” has only %(count)s images in train.")
+            text = _("The label “%(label)s” has only %(count)s images in train. Add some.")
             report.warning("few_images", text, f"train/{label}", label=label, count=count)
     if "validation" in splits and not found.labels("validation"):
-        report.error("split_empty", _("The split has no images."), "validation")
+        report.error("split_empty", _("The split has no images. Put some into its labels' folders."), "validation")
     _check_spelling(trained, report)
 
 
 def _check_spelling(labels: set[str], report: Report) -> None:
     """Two labels that differ in nothing but capitals or spaces are probably one."""
     seen: dict[str, str] = {}
+    known = set()
     for label in sorted(labels):
         other = seen.setdefault(label.strip().casefold(), label)
         if other != label:
             text = _("The labels “%(label)s” and “%(other)s” differ in capitals or spaces only. Are they the same?")
             report.warning("labels_alike", text, f"train/{label}", label=label, other=other)
+            known.add(frozenset((label, other)))
+    label_spelling(labels, report, known)

@@ -1,37 +1,26 @@
 """Checks the COCO layout and makes the index: categories mapped to 0..n-1, boxes clipped. Torch-free.
 
 Format: https://cocodataset.org/#format-data, `bbox` is [x, y, width, height] in pixels of the image after
-EXIF rotation. Decisions: a box that lies outside its image is an error, one that leaves it by more than a
-pixel is clipped with a warning; a box without area is left out with a warning. A split other than train
-without `annotations` is not used, with a warning; without validation, test serves as validation. An
-image without boxes is normal, as is a category without boxes.
+EXIF rotation; see boxes.py. Decisions: a split other than train without `annotations` is not used, with a
+warning; without validation, test serves as validation. An image without boxes is normal, as is a category without.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
+from training.algorithms import doctor
+from training.algorithms.balance import label_spelling
 from training.algorithms.base import Message, Problem
 from training.algorithms.base import gettext_noop as _
-from training.algorithms.layout import Layout, check_label, find_splits, inside, is_number, is_whole, read_json
+from training.algorithms.layout import Layout, check_label, find_splits, inside, is_whole, read_json
+from training.algorithms.object_detection.boxes import Split, add_boxes, odd_boxes
 from training.algorithms.object_detection.spec import ALGORITHM
 from training.algorithms.scan import BadImage, Scan, size_text, tiny
 from training.report import Report
 
 FILE = "_annotations.coco.json"
-ROUNDING = 1.0  # pixels by which a box may leave its image without a word
-
-
-@dataclass
-class Split:
-    """One split's COCO file. `rows`: index rows by image id, whose `labels` are category ids until the end."""
-
-    name: str
-    file: str
-    categories: dict[int, str] = field(default_factory=dict)
-    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
-    annotations: list[Any] = field(default_factory=list)
 
 
 def check(root: Path, report: Report, scan: Scan) -> Layout | None:
@@ -42,9 +31,12 @@ def check(root: Path, report: Report, scan: Scan) -> Layout | None:
             splits.append(split)
     sizes = _decode(root, splits, report, scan)
     for split in splits:
-        _boxes(split, report)
+        add_boxes(split, report)
     names = _categories(splits, report)
+    odd_boxes(splits, names, report)
+    label_spelling(names.values(), report)
     _check_splits(splits, report)
+    doctor.examine(scan.prints, _truth(splits), report)
     return None if report.errors else _layout(splits, names, sizes, report)
 
 
@@ -52,16 +44,14 @@ def _read(root: Path, name: str, report: Report) -> Split | None:
     """Read one split's file; None when it cannot be used at all."""
     split = Split(name, f"{name}/{FILE}")
     if not (root / split.file).is_file():
-        report.error(
-            "annotations_missing", _("The file is missing. It holds the boxes in the COCO format."), split.file
-        )
+        _say_missing(root / name, split.file, report)
         return None
     shape = _("The file must be an object with “images”, “categories” and “annotations”.")
     content = read_json(root, split.file, dict, shape, report)
     if content is None:
         return None
     if "annotations" not in content and name != "train":
-        text = _("The file has no “annotations”, so the split cannot be used to measure anything and is left out.")
+        text = _("The file has no “annotations”: the split can measure nothing and is left out. Export it with boxes.")
         report.warning("split_left_out", text, split.file)
         return None
     lists = {}
@@ -72,18 +62,28 @@ def _read(root: Path, name: str, report: Report) -> Split | None:
             report.error("coco_key", text, split.file, key=key)
             lists[key] = []
     _read_categories(lists["categories"] or [], split, report)
-    _read_images(root, lists["images"] or [], split, report)
+    if isinstance(content.get("images"), list):
+        _read_images(root, lists["images"], split, report)
     split.annotations = lists["annotations"] or []
     return split
 
 
+def _say_missing(folder: Path, file: str, report: Report) -> None:
+    others = sorted(path.name for path in folder.glob("*.json"))
+    text = _("The file is missing. Export the boxes in the COCO format and put them there.")
+    if len(others) == 1:
+        text = _("The file is missing, but there is “%(other)s”. Rename it if it holds the boxes in the COCO format.")
+    report.error("annotations_missing", text, file, other=", ".join(others))
+
+
 def _read_categories(categories: list[Any], split: Split, report: Report) -> None:
-    for number, item in enumerate(categories):
+    for number, item in enumerate(categories, 1):
         if not isinstance(item, dict) or not is_whole(item.get("id")):
-            text = _("Category %(number)s has no “id” that is a whole number.")
+            text = _("Category %(number)s has no “id” that is a whole number. Give it one.")
             report.error("category_id", text, split.file, number=number)
         elif item["id"] in split.categories:
-            report.error("category_twice", _("Two categories have the id %(id)s."), split.file, id=item["id"])
+            text = _("Two categories have the id %(id)s. Give each an id of its own.")
+            report.error("category_twice", text, split.file, id=item["id"])
         elif check_label(item.get("name"), split.file, report):
             split.categories[item["id"]] = item["name"]
 
@@ -91,10 +91,10 @@ def _read_categories(categories: list[Any], split: Split, report: Report) -> Non
 def _read_images(root: Path, images: list[Any], split: Split, report: Report) -> None:
     """Fill `split.rows`; every file at most once. The id of a faulty image stays known, with an empty row."""
     seen: set[str] = set()
-    for number, item in enumerate(images):
+    for number, item in enumerate(images, 1):
         identity = item.get("id") if isinstance(item, dict) else None
         if not is_whole(identity):
-            text = _("Image %(number)s has no “id” that is a whole number.")
+            text = _("Image %(number)s has no “id” that is a whole number. Give it one.")
             report.error("image_id", text, split.file, number=number)
             continue
         path = inside(split.name, item.get("file_name"))
@@ -102,9 +102,11 @@ def _read_images(root: Path, images: list[Any], split: Split, report: Report) ->
         if identity in split.rows:
             problem = _("Two images have the id %(id)s. Give each an id of its own.")
         elif not path:
-            problem = _("The “file_name” of image %(id)s is not a path inside the split's folder.")
+            problem = _("The “file_name” of image %(id)s is not a path inside the split's folder, such as 0001.jpg.")
         elif path in seen:
-            problem = _("Image %(id)s names a file that another image names too.")
+            problem = _("Image %(id)s names a file that another image names too. Remove one of them.")
+        elif not (root / path).is_file() and (root / path.removeprefix(f"{split.name}/")).is_file():
+            problem = _("Image %(id)s: a “file_name” is relative to the folder of its split. Write it without that.")
         elif not (root / path).is_file():
             problem = _("Image %(id)s names this file, but it is not in the zip. Add it, or remove the image.")
         if problem:
@@ -153,64 +155,6 @@ def _decode(root: Path, splits: list[Split], report: Report, scan: Scan) -> list
     return sizes
 
 
-def _boxes(split: Split, report: Report) -> None:
-    """Check every annotation and add its box to its image's row."""
-    for number, item in enumerate(split.annotations):
-        if not isinstance(item, dict):
-            text = _("Annotation %(id)s is not an object.")
-            report.error("annotation_shape", text, split.file, id=number)
-            continue
-        identity = item.get("id", number)
-        identity = identity if is_whole(identity) else repr(identity)[:40]
-        image: Any = item.get("image_id")
-        category: Any = item.get("category_id")
-        unknown = [
-            (key, value)
-            for key, value, known in (("image_id", image, split.rows), ("category_id", category, split.categories))
-            if not is_whole(value) or value not in known
-        ]
-        for key, value in unknown:
-            text = _("Annotation %(id)s has the %(key)s %(value)s, which the file does not define.")
-            report.error("annotation_unknown", text, split.file, id=identity, key=key, value=repr(value)[:40])
-        box = _numbers(item.get("bbox"))
-        if box is None:
-            text = _("The “bbox” of annotation %(id)s is not four numbers [x, y, width, height].")
-            report.error("box_shape", text, split.file, id=identity)
-        elif not unknown and split.rows[image]:
-            _add_box(split.rows[image], box, item, identity, report)
-
-
-def _numbers(box: Any) -> list[float] | None:
-    """Four finite numbers, or None."""
-    return box if isinstance(box, list) and len(box) == 4 and all(map(is_number, box)) else None
-
-
-def _add_box(row: dict[str, Any], box: list[float], item: dict[str, Any], identity: Any, report: Report) -> None:
-    """Clip `box` to the image of `row` and add it, or say why not."""
-    x, y, width, height = box
-    left, top = max(x, 0), max(y, 0)
-    right, bottom = min(x + width, row["width"]), min(y + height, row["height"])
-    params = {"id": identity, "box": ", ".join(f"{v:g}" for v in box), "size": size_text((row["width"], row["height"]))}
-    if width <= 0 or height <= 0:
-        text = _("The box of annotation %(id)s, [%(box)s], has no area and is left out.")
-        report.warning("box_empty", text, row["image"], **params)
-        return
-    if right <= left or bottom <= top:
-        text = _("The box of annotation %(id)s, [%(box)s], lies outside the image (%(size)s). Correct or remove it.")
-        report.error("box_outside", text, row["image"], **params)
-        return
-    clipped = [left, top, right - left, bottom - top]
-    if max(left - x, top - y, x + width - right, y + height - bottom) > ROUNDING:
-        text = _("The box of annotation %(id)s, [%(box)s], leaves the image (%(size)s) and is cut at its edge.")
-        report.warning("box_clipped", text, row["image"], **params)
-    area = item.get("area")
-    usable = is_number(area) and area > 0
-    row["boxes"].append(clipped)
-    row["labels"].append(item["category_id"])
-    row["area"].append(min(area, clipped[2] * clipped[3]) if usable else clipped[2] * clipped[3])
-    row["iscrowd"].append(1 if item.get("iscrowd") in (1, True) else 0)
-
-
 def _categories(splits: list[Split], report: Report) -> dict[int, str]:
     """The categories that have boxes, {id: name}, ascending by id."""
     names: dict[int, str] = {}
@@ -231,24 +175,32 @@ def _categories(splits: list[Split], report: Report) -> dict[int, str]:
             text = _("%(count)s ids have the name “%(name)s”. Give each class a name of its own.")
             report.error("label_twice", text, count=count, name=name)
     for identity, name in classes.items():
-        if "train" in used and not used["train"][identity]:
-            text = _("The class “%(name)s” has no boxes in train, so it cannot be learnt.")
+        if used.get("train") and not used["train"][identity]:
+            text = _("The class “%(name)s” has no boxes in train, so it cannot be learnt. Add some.")
             report.warning("label_not_trained", text, "train", name=name)
     return classes
+
+
+def _truth(splits: list[Split]) -> dict[str, Hashable]:
+    """{file: its boxes with their categories}"""
+    rows = [row for split in splits for row in split.rows.values() if "boxes" in row]
+    return {row["image"]: tuple(sorted(zip(map(tuple, row["boxes"]), row["labels"], strict=True))) for row in rows}
 
 
 def _check_splits(splits: list[Split], report: Report) -> None:
     names = {split.name for split in splits}
     for split in splits:
         if split.name == "train" and not report.errors and not any(row.get("boxes") for row in split.rows.values()):
-            report.error("no_boxes", _("No image has a box, so there is nothing to learn."), split.file)
+            text = _("No image has a box, so there is nothing to learn. Draw some and export them.")
+            report.error("no_boxes", text, split.file)
         elif split.name != "train" and not split.rows:
-            report.warning("split_empty", _("The split has no images."), split.file)
+            report.warning("split_empty", _("The split has no images. Add some."), split.file)
     if "validation" not in names and "test" in names:
         text = _("There is no validation split: test serves as validation, so its figures are not independent.")
         report.warning("test_is_validation", text)
     elif "validation" not in names:
-        report.warning("no_validation", _("There is neither validation nor test: nothing will measure the model."))
+        text = _("There is neither validation nor test: nothing will measure the model. Add one.")
+        report.warning("no_validation", text)
 
 
 def _layout(splits: list[Split], names: dict[int, str], sizes: list[tuple[int, int]], report: Report) -> Layout:
