@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from training.disk import size_of
-from training.models import Training
+from training.models import Event, Training
 from training.space import LOGS
 from training.trainer.checkpoints import all_checkpoints, newest_complete
 
@@ -65,3 +65,13 @@ def needed(training: Training) -> set[Path]:
     elif training.status == "STOPPED":
         kept |= set(all_checkpoints(training.checkpoints_folder))
     return kept
+
+
+def removed(training: Training) -> dict[str, Event]:
+    """What is gone of an ended training, by kind, with the event that says when and why."""
+    if training.status in Training.UNFINISHED:
+        return {}
+    kinds = {event: kind for kind, event in REMOVED.items()}
+    events = training.events().filter(to_status__in=kinds).order_by("at", "id")
+    found = {kinds[event.to_status]: event for event in events}
+    return {kind: event for kind, event in found.items() if not files(training, kind)}

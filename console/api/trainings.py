@@ -12,8 +12,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from console import space
 from console.api.base import OwnedViewSet
 from console.api.logs import log_answer
+from console.api.space import FreedSerializer
 from console.api.training_fields import (
     EventSerializer,
     PrioritySerializer,
@@ -60,6 +62,15 @@ class TrainingViewSet(OwnedViewSet):
         """409 names the models that were made of it, or says that it has not ended."""
         services.training_delete(training=self.get_object(), user=request.user)
         return Response(status=204)
+
+    @extend_schema(responses={200: FreedSerializer})
+    @action(detail=True, methods=["delete"])
+    def checkpoints(self, request: Request, pk: str) -> Response:
+        """Delete the checkpoints of an ended training. 409 names the trainings that are to start from them."""
+        training = self.get_object()
+        freed = services.training_checkpoints_delete(training=training, user=request.user)
+        space.forget(training.project)
+        return Response(FreedSerializer({"freed_bytes": freed}).data)
 
     @extend_schema(request=None, responses=TrainingSerializer)
     @action(detail=True, methods=["post"])

@@ -12,6 +12,7 @@ from console.api.errors import not_found
 from console.api.experiments import ExperimentViewSet
 from console.api.models import ModelViewSet
 from console.api.projects import ProjectViewSet
+from console.api.space import SpaceView
 from console.api.trainings import TrainingViewSet
 from console.tus import UploadsView, UploadView
 
@@ -31,6 +32,7 @@ nothing_here.cls.schema = None
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    re_path(r"^space/?$", SpaceView.as_view(), name="api-space"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     re_path(r"^datasets/upload/?$", UploadsView.as_view(), name="api-uploads"),
     re_path(r"^datasets/upload/(?P<pk>[^/]+)/?$", UploadView.as_view(), name="api-upload"),

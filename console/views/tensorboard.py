@@ -9,7 +9,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from console.access import load
-from training import tensorboard
+from training import pruning, tensorboard
 from training.models import Training
 
 TIMEOUT_SECONDS = 60
@@ -23,6 +23,8 @@ ANSWERED = ("Content-Type", "Content-Encoding", "Content-Security-Policy", "Cach
 def proxy(request: HttpRequest, project: str, pk: str, path: str = "") -> HttpResponse:
     """Everything below .../tensorboard/. While the process starts: a page that asks again each second."""
     training = load(request, Training, pk, project=project)
+    if gone := pruning.removed(training).get("tensorboard"):
+        return render(request, "trainings/tensorboard.html", {"training": training, "gone": gone}, status=410)
     server = tensorboard.server(training)
     answer = _forward(request, server, path) if server.port else None
     return answer or _not_yet(request, training, path)

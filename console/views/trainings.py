@@ -19,7 +19,7 @@ from console.downloads import Download
 from console.forms.trainings import DEVICES, WEIGHTS, TrainingForm, chosen_algorithm, initial
 from console.views.lists import Column, List, Tab, show
 from models_registry.models import Model
-from training import algorithms, services
+from training import algorithms, pruning, services
 from training.errors import ServiceError
 from training.models import Priority, Project, Training
 
@@ -94,6 +94,7 @@ def _context(request: HttpRequest, chosen: Training) -> dict[str, Any]:
         "models": chosen.models.all,
         "word": word,
         "log": partial(logs.matching, chosen.log_path, word) if word else partial(logs.tail, chosen.log_path),
+        "removed": partial(pruning.removed, chosen),
         "finished": chosen.status not in Training.UNFINISHED,
         "took": _took(chosen),
         "timeout": chosen.timeout_minutes * 60,

@@ -1,12 +1,15 @@
 """What uses the disk, what is deleted to make room, and how long ended trainings keep what they leave."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from endpoints import processes
 from tests.console import served
+from training import retention, services
 from training.models import Training
 
 
@@ -115,3 +118,17 @@ def test_an_admin_sets_the_retention_and_is_told_of_a_wrong_number(browser_of, p
     assert 'value="30"' in saved
     project.refresh_from_db()
     assert project.retention == {"logs": 3, "tensorboard": None, "checkpoints": 30}
+
+
+def test_a_training_says_what_retention_removed(editor, project, trained):
+    services.project_retention_set(project=project, user=None, logs=1, tensorboard=1, checkpoints=1)
+    Training.objects.update(finished_at=timezone.now() - timedelta(days=3), started_at=timezone.now())
+    retention.run()
+    address = reverse("training", args=[project.pk, trained.pk])
+    overview, log = editor.get(address).content.decode(), editor.get(address, {"tab": "log"}).content.decode()
+    assert overview.count("Removed by retention") == 3
+    assert "Removed by retention: the log" in log
+    assert "Nothing has been written yet" not in log
+    board = editor.get(reverse("tensorboard", args=[project.pk, trained.pk]))
+    assert board.status_code == 410
+    assert "Removed by retention" in board.content.decode()
