@@ -76,8 +76,11 @@ def find_splits(root: Path, wanted: Mapping[str, bool], report: Report) -> list[
             text = _("The folder “%(name)s” is missing, but there is “%(lookalike)s”. Rename it.")
         else:
             text = _("The folder “%(name)s” is missing. It must be at the top of the zip, or in the only folder there.")
+        mend = "nested_root" if "/" in lookalike and len(_nested(root, name)) == 1 else ""
+        if mend:
+            report.plans.setdefault(mend, []).append([lookalike, name])
         params = {"name": name, "lookalike": lookalike}
-        (report.error if required else report.warning)("split_missing", text, **params)
+        (report.error if required else report.warning)("split_missing", text, mend=mend, **params)
     return found
 
 
@@ -86,12 +89,17 @@ def _lookalike(root: Path, name: str) -> str:
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         if folder.name != name and _alike(folder.name.strip().casefold(), name):
             return folder.name
-    for pattern in (f"*/{name}", f"*/*/{name}"):
-        for folder in sorted(root.glob(pattern)):
-            if folder.is_dir() and not set(ALIASES) & set(folder.relative_to(root).parts[:-1]):
-                return folder.relative_to(root).as_posix()
+    if nested := _nested(root, name):
+        return nested[0]
     packed = (file.name for file in sorted(root.iterdir()) if file.is_file())
     return next((file for file in packed if file.casefold().partition(".")[0] == name), "")
+
+
+def _nested(root: Path, name: str) -> list[str]:
+    """Folders of this name that lie one or two too deep."""
+    folders = [path for pattern in (f"*/{name}", f"*/*/{name}") for path in sorted(root.glob(pattern)) if path.is_dir()]
+    inner = [path.relative_to(root) for path in folders]
+    return [path.as_posix() for path in inner if not set(ALIASES) & set(path.parts[:-1])]
 
 
 def _alike(spelling: str, name: str) -> bool:
