@@ -5,34 +5,47 @@ A mask must have its image's size after EXIF rotation and one number a pixel. A 
 never shows is a warning; an image that a list names twice is used once.
 """
 
+import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from training.algorithms import doctor
+from training.algorithms.balance import class_balance, label_spelling
 from training.algorithms.base import Message, Problem
 from training.algorithms.base import gettext_noop as _
 from training.algorithms.images import NotAMask, open_mask
 from training.algorithms.layout import Layout, check_label, find_splits, inside, read_json
 from training.algorithms.scan import DAMAGED, BadImage, Scan, size_text, tiny
+from training.algorithms.semantic_segmentation.masks import (
+    IGNORED_ID,
+    Colour,
+    Masks,
+    colours_of,
+    pixels_by_id,
+    report_colours,
+    report_single,
+)
 from training.algorithms.semantic_segmentation.spec import ALGORITHM
 from training.report import Report
 
-IGNORED_ID = 255
 LABEL_FILES = ("resources/id2lable.json", "resources/id2label.json")
 LIST_FILES = {"test": ("test.json", "train.json")}  # the guide itself calls the test split's list train.json
 
 
 @dataclass
 class Pair:
-    """What was found in one image and its mask. `pixels`: {class id: pixels}."""
+    """What was found in one image and its mask. `pixels`: {class id: pixels}; `colours`: see Masks."""
 
     problems: list[Problem]
     size: tuple[int, int] | None = None
     pixels: dict[int, int] | None = None
+    checksum: int = 0
+    colours: tuple[str, set[Colour] | None] | None = None
 
 
 def check(root: Path, report: Report, scan: Scan) -> Layout | None:
@@ -45,9 +58,12 @@ def check(root: Path, report: Report, scan: Scan) -> Layout | None:
     if names is not None:
         layout.labels = [{"id": number, "name": name} for number, name in sorted(names.items())]
         layout.counts = {split: dict.fromkeys(names.values(), 0) for split in splits}
-    _read(root, names, layout, report, scan)
+    truth = _read(root, names, layout, report, scan)
     if names is not None:
         _check_classes(layout, report)
+        class_balance(layout.counts.get("train", {}), report)
+        label_spelling(names.values(), report)
+    doctor.examine(scan.prints, truth, report)
     return None if report.errors else layout
 
 
@@ -80,7 +96,7 @@ def _labels(root: Path, report: Report) -> dict[int, str] | None:
         if count > 1:
             text = _("%(count)s ids have the name “%(name)s”. Give each class a name of its own.")
             report.error("label_twice", text, file, count=count, name=name)
-    return names
+    return names or None
 
 
 def _rows(root: Path, split: str, report: Report) -> list[dict[str, Any]]:
@@ -132,20 +148,29 @@ def _row(root: Path, split: str, item: Any, report: Report, *, number: int, file
     return row if len(row) == 2 else None
 
 
-def _read(root: Path, names: dict[int, str] | None, layout: Layout, report: Report, scan: Scan) -> None:
-    """Decode every image and mask; fill in the layout's counts and sizes."""
+def _read(root: Path, names: dict[int, str] | None, layout: Layout, report: Report, scan: Scan) -> dict[str, Hashable]:
+    """Decode every image and mask; fill in the layout's counts and sizes. -> {image: checksum of its mask}"""
     items = [(split, row) for split, rows in layout.rows.items() for row in rows]
+    masks, truth = Masks(), dict[str, Hashable]()
 
     def look(item: tuple[str, dict[str, Any]]) -> Pair:
         return _pair(root, item[1]["image"], item[1]["mask"], names, scan)
 
-    for (split, _row), pair in scan.each("images", look, items):
+    for (split, row), pair in scan.each("images", look, items):
         report.extend(pair.problems)
+        truth[row["image"]] = pair.checksum
         if pair.size:
             layout.sizes.append(pair.size)
+        if pair.colours:
+            masks.colours[row["mask"]] = pair.colours
+        if pair.pixels and names:
+            masks.see(row["mask"], row["image"], pair.pixels, names)
         for number in pair.pixels or ():
             if names and number in names:
                 layout.counts[split][names[number]] += 1
+    report_colours(masks, names, root, report)
+    report_single(masks, names or {}, report)
+    return truth
 
 
 def _pair(root: Path, image: str, mask: str, names: dict[int, str] | None, scan: Scan) -> Pair:
@@ -160,12 +185,16 @@ def _pair(root: Path, image: str, mask: str, names: dict[int, str] | None, scan:
         size = scan.header(root / mask)
         with scan.room(size):
             ids = open_mask(root / mask)
-            pair.pixels = pixels_by_id(ids)
+            pair.pixels, pair.checksum = pixels_by_id(ids), zlib.crc32(ids.tobytes())
     except BadImage as error:
         pair.problems.append(Problem(error.problem.code, error.problem.message, mask))
         return pair
+    except NotAMask as error:
+        pair.colours = str(error), colours_of(root / mask)
+        return pair
     except DAMAGED as error:
-        pair.problems.append(_mask_problem(error, mask))
+        text = _("The mask is damaged or cut off (%(reason)s). Save it again.")
+        pair.problems.append(Problem("image_damaged", Message(text, {"reason": str(error)}), mask))
         return pair
     if pair.size and size != pair.size:
         text = _("The mask is %(mask)s, its image %(file)s is %(image)s. Both must have the same size.")
@@ -174,27 +203,6 @@ def _pair(root: Path, image: str, mask: str, names: dict[int, str] | None, scan:
     if names is not None:
         pair.problems += _unknown(pair.pixels, names, mask)
     return pair
-
-
-def _mask_problem(error: Exception, mask: str) -> Problem:
-    if isinstance(error, NotAMask):
-        text = _(
-            "The mask is a colour image (%(mode)s). Save it as greyscale or palette with one number a pixel, its id."
-        )
-        return Problem("mask_mode", Message(text, {"mode": str(error)}), mask)
-    text = _("The mask is damaged or cut off (%(reason)s). Save it again.")
-    return Problem("image_damaged", Message(text, {"reason": str(error)}), mask)
-
-
-def pixels_by_id(ids: np.ndarray) -> dict[int, int]:
-    """(H, W) integers -> {id: pixels}, ids ascending."""
-    if ids.min() < 0 or ids.max() > 65535:  # bincount would make room for every number up to the largest
-        values, counts = np.unique(ids, return_counts=True)
-    else:
-        all_counts = np.bincount(ids.ravel())
-        values = np.flatnonzero(all_counts)
-        counts = all_counts[values]
-    return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
 def _unknown(ids: Iterable[int], names: dict[int, str], mask: str) -> list[Problem]:
@@ -212,6 +220,8 @@ def _unknown(ids: Iterable[int], names: dict[int, str], mask: str) -> list[Probl
 def _check_classes(layout: Layout, report: Report) -> None:
     """Classes that training never shows; validation is then no measure for them."""
     train, validation = layout.counts.get("train", {}), layout.counts.get("validation", {})
+    if not any(train.values()):  # no mask of it could be read: that has been said
+        return
     for name, count in train.items():
         if not count and validation.get(name):
             text = _("The class “%(name)s” is in validation but in no mask of train, so it cannot be learnt. Add some.")
