@@ -129,8 +129,8 @@ def test_nan_and_infinity_are_not_numbers(tmp_path):
 def test_unknown_category_and_image_are_both_named(tmp_path):
     result = check(tmp_path, with_boxes(annotation(3, 99, 77, [1, 1, 5, 5]), annotation(4, True, "1", [1, 1, 5, 5])))
     messages = [p["message"] for p in result.report.as_json() if p["code"] == "annotation_unknown"]
-    assert messages[0] == "Annotation 3 has the image_id 99, which the file does not define."
-    assert messages[1] == "Annotation 3 has the category_id 77, which the file does not define."
+    assert messages[0] == "Annotation 3 has the image_id 99, which the file does not define. Correct it or add that."
+    assert messages[1] == "Annotation 3 has the category_id 77, which the file does not define. Correct it or add that."
     assert len(messages) == 4
 
 

@@ -50,7 +50,7 @@ def label_spelling(names: Iterable[str], report: Report, known: Collection[froze
 def spelled_alike(names: Iterable[str]) -> list[list[str]]:
     """Groups of names that differ in capitals, separators or Unicode form only, or by one letter in a long word."""
     by_key: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(names):
+    for name in sorted(set(names)):
         by_key[_key(name)].append(name)
     groups = [group for group in by_key.values() if len(group) > 1]
     shortened: dict[str, list[str]] = defaultdict(list)

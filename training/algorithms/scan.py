@@ -1,6 +1,7 @@
 """Reading every image of a dataset once: in parallel, in bounded memory, trusting none of them. Torch-free."""
 
 import os
+import re
 import struct
 import threading
 import time
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
+from training.algorithms import unreadable
 from training.algorithms.base import Message, Problem
 from training.algorithms.base import gettext_noop as _
 from training.algorithms.images import FORMATS
@@ -40,6 +42,7 @@ CONVERTIBLE = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "
 CONVERTIBLE |= {"I;16", "I;16L", "I;16B", "I;16N"}
 SWAPPED = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
 LARGE = 20_000_000  # pixels: of these, one at a time is in memory
+PILLOWS_LIMIT = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # pixels: a file whose header says more is not opened
 TINY = 8  # pixels: a side below this is worth a warning
 QUICK = 0.001  # seconds a file: what takes longer is worth a thread
 CHUNK = 32  # files a unit of work, so that handing work over costs little
@@ -124,10 +127,13 @@ class Scan:
                     if file:
                         self.prints.add(file, print_of(image, orientation), size)
         except Image.DecompressionBombError as error:  # Pillow's own limit, in case ours is set higher
-            text = _("The image has more pixels than an image can safely have. Make it smaller.")
-            raise BadImage("image_too_large", text) from error
+            text = _("The image has %(pixels)s pixels; the limit is %(limit)s. Make it smaller.")
+            pixels = next(iter(re.findall(r"\d+", str(error))), "?")  # there is no image object to ask
+            limit = min(self.max_pixels, PILLOWS_LIMIT)
+            raise BadImage("image_too_large", text, pixels=pixels, limit=limit) from error
         except UnidentifiedImageError as error:
-            raise BadImage("not_an_image", _("This is not an image. Remove the file or replace it.")) from error
+            code, message = unreadable.why(path)
+            raise BadImage(code, message.text, **message.params) from error
         except DAMAGED as error:
             text = _("The image is damaged or cut off (%(reason)s). Save it again or remove it.")
             raise BadImage("image_damaged", text, reason=str(error)) from error
@@ -157,6 +163,6 @@ def tiny(size: tuple[int, int], file: str) -> list[Problem]:
     """A warning when an image can be trained on but hardly shows anything."""
     if min(size) >= TINY:
         return []
-    text = _("The image is only %(width)s x %(height)s pixels: it hardly shows anything.")
+    text = _("The image is only %(width)s x %(height)s pixels: it hardly shows anything. Remove it or replace it.")
     params = {"width": size[0], "height": size[1]}
     return [Problem("image_tiny", Message(text, params), file, "warning")]

@@ -112,7 +112,7 @@ def _check_labels(splits: list[str], found: Found, report: Report) -> None:
     for split in splits:
         for label, files in sorted(found.files[split].items()):
             if not files:
-                text = _("The folder of the label has no images.")
+                text = _("The folder of the label has no images. Put some into it or remove it.")
                 report.warning("label_empty", text, f"{split}/{label}", mend="empty_label")
             elif "train" in splits and label not in trained:
                 text = _("The label “%(label)s” has no images in train, so it cannot be learnt. Add some or remove it.")
