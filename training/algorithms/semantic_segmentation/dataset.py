@@ -222,6 +222,8 @@ def _check_classes(layout: Layout, report: Report) -> None:
     train, validation = layout.counts.get("train", {}), layout.counts.get("validation", {})
     if not any(train.values()):  # no mask of it could be read: that has been said
         return
+    if not any(train.values()):  # no mask of it could be read: that has been said
+        return
     for name, count in train.items():
         if not count and validation.get(name):
             text = _("The class “%(name)s” is in validation but in no mask of train, so it cannot be learnt. Add some.")
