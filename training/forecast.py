@@ -28,8 +28,8 @@ class Place:
 
     @property
     def soon(self) -> bool:
-        """Within half a minute: no forecast is finer."""
-        return self.expected_start is not None and self.expected_start < timezone.now() + timedelta(seconds=30)
+        """Within a minute: no forecast is finer."""
+        return self.expected_start is not None and self.expected_start < timezone.now() + timedelta(seconds=60)
 
 
 def places() -> dict[str, Place]:
