@@ -35,7 +35,7 @@ def test_the_expected_start_is_told_as_about(editor, queued, pets):
     assert "In the queue: it is next. Expected start: soon" in text_of(editor, queued)
     served.training(pets, "busy", "RUNNING", eta_seconds=630)
     assert "Expected start: about 10 minutes from now" in text_of(editor, queued)
-    assert "예상 시작: 약 10 분 후" in text_of(editor, queued, "ko")
+    assert "예상 시작: 약 10분 후" in text_of(editor, queued, "ko")
 
 
 def test_an_editor_changes_the_priority_of_a_queued_training_and_a_viewer_cannot(editor, viewer, queued):

@@ -1,0 +1,71 @@
+"""Several hosts of one console, on one machine: trainer workers with names of their own, one PostgreSQL, one Redis."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from tests.reliability.worker import CREATE, Console
+from tests.runs import ROOT
+
+
+class Hosts(Console):
+    """A CONSOLE_HOME that they share. `start_host("a")`: a trainer worker there, with one slot."""
+
+    def __init__(self, home: Path, database: str, broker: str) -> None:
+        super().__init__(home)
+        self.database = database
+        self.environment |= {
+            "DATABASE_URL": database,
+            "BROKER_URL": broker,
+            "LEASE_SECONDS": "9",
+            "TRAINING_SLOTS": "1",
+        }
+
+    def create_many(self, count: int, **hyperparameters: float) -> list[str]:
+        """Queue trainings by the service. -> their ids"""
+        quick = {"per_device_train_batch_size": 2, "learning_rate": 0.001, "logging_steps": 1, **hyperparameters}
+        first = self.query("SELECT count(*) FROM training_training")[0][0]
+        each = (CREATE.format(dataset=self.DATASET, name=f"t{first + n}", hyperparameters=quick) for n in range(count))
+        return self.shell("\n".join(each)).split()
+
+    def start_host(self, name: str) -> None:
+        with (self.home / f"{name}.log").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "manage.py", "trainer_worker"],
+                cwd=ROOT,
+                env={**self.environment, "HOST_NAME": name},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.workers.append(worker)
+
+    def kill_host(self, name: str) -> None:
+        """As when its power is cut: the worker, its runners, its trainers, all at once."""
+        mine = self.processes_of(name)
+        for process in mine:
+            os.kill(process.pid, signal.SIGSTOP)  # none of them sees another one die
+        for process in mine:
+            process.kill()
+
+    def processes_of(self, name: str) -> list[psutil.Process]:
+        return [process for process in self.processes() if process.environ().get("HOST_NAME") == name]
+
+    def query(self, sql: str, *values: object) -> list[tuple]:
+        with psycopg.connect(self.database) as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def row(self, training_id: str, *columns: str) -> tuple:
+        return self.query(f"SELECT {', '.join(columns)} FROM training_training WHERE id = %s", training_id)[0]
+
+    def events(self, training_id: str) -> list[str]:
+        rows = self.query("SELECT to_status FROM training_event WHERE object_id = %s ORDER BY id", training_id)
+        return [row[0] for row in rows]
+
+    def logs(self) -> str:
+        return "".join(f"== {path}\n{path.read_text()[-3000:]}" for path in self.home.glob("*.log"))

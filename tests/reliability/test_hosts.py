@@ -1,0 +1,48 @@
+"""Two hosts run trainings for one console: each training once, and the work of a host that dies goes on."""
+
+import pytest
+
+from tests.reliability.hosts import Hosts
+from tests.reliability.test_training_kills import seconds_until
+from tests.runs import events_of
+
+pytestmark = [pytest.mark.postgres, pytest.mark.redis]
+
+MOVES = ["CREATE_REQUESTED", "CREATE_IN_PROGRESS", "RUNNING", "COMPLETE_IN_PROGRESS", "COMPLETE"]
+WAKE = "from training import reconcile; reconcile.wake_slots()"  # what the reconcile does each minute
+EXPIRED = "SELECT lease_until < now() FROM training_training WHERE id = %s"
+
+
+@pytest.fixture
+def hosts(tmp_path, database, broker):
+    hosts = Hosts(tmp_path / "home", database, broker)
+    hosts.home.mkdir()
+    hosts.set_up()
+    yield hosts
+    hosts.kill_everything()
+
+
+def test_each_training_runs_once_and_those_of_a_dead_host_go_on_on_another(hosts):
+    trainings = hosts.create_many(8, num_train_epochs=1)
+    hosts.start_host("north")
+    hosts.start_host("south")
+    seconds_until(
+        lambda: hosts.query("SELECT count(*) FROM training_training WHERE status = 'COMPLETE'") == [(8,)], 240
+    )
+    for training in trainings:
+        assert hosts.row(training, "attempts") == (0,)
+        assert [event for event in hosts.events(training) if event.isupper()] == MOVES, hosts.logs()
+        phases = [event["phase"] for event in events_of(hosts.home / "trainings" / training, "phase")]
+        assert (phases.count("preparing"), phases.count("saving")) == (1, 1)
+    assert {hosts.row(training, "host") for training in trainings} == {("north",), ("south",)}
+
+    (long,) = hosts.create_many(1, num_train_epochs=100, save_steps=10)
+    seconds_until(lambda: hosts.row(long, "status")[0] == "RUNNING" and hosts.row(long, "step")[0] > 20)
+    (dead,) = hosts.row(long, "host")
+    hosts.kill_host(dead)
+    assert hosts.row(long, "status") == ("RUNNING",)  # nobody was left to say otherwise
+    seconds_until(lambda: hosts.query(EXPIRED, long) == [(True,)])
+    hosts.shell(WAKE)
+    seconds_until(lambda: hosts.row(long, "status") == ("COMPLETE",))
+    assert hosts.row(long, "host", "attempts") == ({"north": "south", "south": "north"}[dead], 1)
+    assert "goes on from step" in (hosts.home / "trainings" / long / "train.log").read_text()
