@@ -130,7 +130,7 @@ STATICFILES_DIRS = [
 ]
 WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["console.uploads.UploadedFiles"]
 FILE_UPLOAD_TEMP_DIR = CONSOLE_HOME / "incoming"
 FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
 
@@ -226,6 +226,8 @@ STAGE_TIMEOUT_SECONDS = 60
 # A folder with resnet-50/, mit-b3/ and detr-resnet-50/ for a site without internet.
 PRETRAINED_FOLDER = env.str("PRETRAINED_FOLDER", default="")
 DOWNLOAD_SECONDS = env.int("DOWNLOAD_SECONDS", default=120)
+# auto, fp32 or bf16: what forward and backward passes compute in (training/trainer/speed.py).
+TRAINING_PRECISION = env.str("TRAINING_PRECISION", default="auto")
 # A JSON file {algorithm key: {Hugging Face config field: value}}: a smaller network, for tests and trials.
 ARCHITECTURES_FILE = env.str("ARCHITECTURES_FILE", default="")
 TRAINER_MEMORY_BYTES = env.int("TRAINER_MEMORY_BYTES", default=0)  # what one trainer may hold; 0: what there is

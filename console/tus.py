@@ -151,6 +151,8 @@ class UploadsView(TusView):
         if length > settings.UPLOAD_MAX_BYTES:
             text = _("The file is larger than %(limit)s bytes, which is the limit.")
             raise Refused(413, text % {"limit": settings.UPLOAD_MAX_BYTES})
+        if why := disk.no_room(settings.FILE_UPLOAD_TEMP_DIR, length):
+            raise Refused(507, message(why.as_json()))
         told = _metadata(request.headers.get("Upload-Metadata", ""))
         return services.dataset_upload_begin(
             project=_project(request, told.get("project", "")),

@@ -1,15 +1,21 @@
 """Request bodies on their way in, before Django makes a request of them."""
 
+import io
 import json
 import tempfile
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestAborted
-from django.core.handlers.asgi import ASGIHandler
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 
 from console.api.errors import error_body
+from console.failures import refused
 from console.tus_body import CONTENT_TYPE, LiveBody, is_live
+from training import disk
+from training.algorithms.base import Message
 
 OVERHEAD = 1024 * 1024  # bytes of a multipart body around its file
 TEXT = "The request is larger than this console accepts (%d MB)."
@@ -17,6 +23,14 @@ TEXT = "The request is larger than this console accepts (%d MB)."
 
 class TooLarge(Exception):
     """The body has more bytes than its kind may have: args[0]."""
+
+
+class DiskRefused(Exception):
+    """The disk does not take the body."""
+
+    def __init__(self, why: Message) -> None:
+        super().__init__(str(why))
+        self.why = why
 
 
 class UploadHandler(ASGIHandler):
@@ -29,12 +43,17 @@ class UploadHandler(ASGIHandler):
         try:
             if int(_header(scope, b"content-length") or 0) > limit:
                 raise TooLarge(limit)
+            if why := _no_room(scope):
+                raise DiskRefused(why)
             await super().handle(scope, LiveBody(receive) if is_live(scope) else _counted(receive, limit), send)
         except TooLarge as error:
             await _refuse(send, error.args[0])
+        except DiskRefused as error:
+            answer = refused(ASGIRequest(scope, io.BytesIO()), error.why)
+            await _send(send, answer.status_code, answer.headers["Content-Type"], answer.content)
 
     async def read_body(self, receive: Any) -> Any:
-        """-> the body as an open file, at its beginning. Raises RequestAborted, TooLarge."""
+        """-> the body as an open file, at its beginning. Raises RequestAborted, TooLarge, DiskRefused."""
         if isinstance(receive, LiveBody):
             return receive
         in_memory, folder = settings.FILE_UPLOAD_MAX_MEMORY_SIZE, str(settings.FILE_UPLOAD_TEMP_DIR)
@@ -47,11 +66,36 @@ class UploadHandler(ASGIHandler):
                     raise RequestAborted
                 body.write(message.get("body", b""))
                 more = message.get("more_body", False)
-        except BaseException:
-            body.close()
+            body.seek(0)
+        except BaseException as error:
+            with suppress(OSError):  # it writes the rest of its buffer, which the disk does not take either
+                body.close()
+            if isinstance(error, OSError) and (why := disk.reason(error)):
+                raise DiskRefused(why) from error
             raise
-        body.seek(0)
         return body
+
+
+class UploadedFiles(TemporaryFileUploadHandler):
+    """Django's files of a form, whose half-written one goes at once when the disk does not take the rest of it."""
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        try:
+            super().receive_data_chunk(raw_data, start)
+        except OSError:
+            self._drop()
+            raise
+
+    def file_complete(self, file_size: int) -> Any:
+        try:
+            return super().file_complete(file_size)
+        except OSError:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        with suppress(OSError):  # closing writes what is buffered, which the disk does not take either
+            self.file.close()
 
 
 def most_bytes(scope: Any) -> int:
@@ -59,6 +103,14 @@ def most_bytes(scope: Any) -> int:
     if _header(scope, b"content-type").startswith((b"multipart/form-data", CONTENT_TYPE)):
         return int(settings.UPLOAD_MAX_BYTES) + OVERHEAD
     return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
+def _no_room(scope: Any) -> Message | None:
+    """Why a body of the announced length cannot be kept: said before a byte of it is sent."""
+    length = int(_header(scope, b"content-length") or 0)
+    if is_live(scope) or length <= settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
+        return None
+    return disk.no_room(settings.FILE_UPLOAD_TEMP_DIR, length)
 
 
 def _header(scope: Any, name: bytes) -> bytes:
@@ -81,11 +133,14 @@ def _counted(receive: Any, limit: int) -> Any:
 
 
 async def _refuse(send: Any, limit: int) -> None:
-    body = json.dumps(error_body("too_large", TEXT % (limit // 1024**2))).encode()
+    await _send(send, 413, "application/json", json.dumps(error_body("too_large", TEXT % (limit // 1024**2))).encode())
+
+
+async def _send(send: Any, status: int, kind: str, body: bytes) -> None:
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", kind.encode()),
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
     ]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

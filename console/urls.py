@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from console import health
 
+handler500 = "console.failures.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

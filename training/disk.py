@@ -12,7 +12,7 @@ from training.algorithms.base import Message, gettext_noop
 
 FULL_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
 LIMITED_NUMBERS = (errno.EFBIG,)
-CLOSED_NUMBERS = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+CLOSED_NUMBERS = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 BROKEN_NUMBERS = (errno.EIO,)
 # Libraries that write files themselves give no errno: safetensors (Rust), torch (its zip writer), SQLite.
 FULL_WORDS = (
@@ -29,6 +29,9 @@ BROKEN_WORDS = ("disk i/o error", "input/output error")
 
 FULL = Message(
     gettext_noop("The disk is full, or its quota is used up. Make room: the page “Disk space” shows what uses it.")
+)
+NO_ROOM = gettext_noop(
+    "It needs %(needed)s, and %(free)s of the disk are free. Make room: the page “Disk space” shows what uses it."
 )
 LIMITED = Message(
     gettext_noop("A file may not become so large here: raise the limit (ulimit -f) or move the files to another disk.")
@@ -84,6 +87,14 @@ def probe(folder: Path) -> Message | None:
     finally:
         path.unlink(missing_ok=True)
     return None
+
+
+def no_room(folder: Path, needed: int) -> Message | None:
+    """A sentence when `needed` bytes do not fit on the disk of `folder`. Raises OSError."""
+    free = free_bytes(folder)
+    if needed <= free:
+        return None
+    return Message(NO_ROOM, {"needed": readable(needed), "free": readable(free)})
 
 
 def free_bytes(folder: Path) -> int:

@@ -16,6 +16,7 @@ from rest_framework.views import exception_handler as rest_exception_handler
 from rest_framework.views import set_rollback
 
 from console.templatetags.console import message as in_language
+from training import disk
 from training.errors import Conflict, ServiceError
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ CODES = {
     429: "throttled",
     460: "wrong_checksum",
     500: "error",
+    507: "insufficient_storage",
 }
 Fields = dict[str, list[str]]
 
@@ -66,6 +68,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
     if answer is None:
         set_rollback()
         logger.error("%s failed", context["request"].path, exc_info=exc)
+        if why := disk.reason(exc):
+            return Response(error_body(CODES[507], in_language(why.as_json())), status=507)
         return Response(error_body("error", _("The server failed. Its log says why.")), status=500)
     fields = dict(_flatten(answer.data)) if isinstance(exc, exceptions.ValidationError) else {}
     message = _summary(fields) if fields else _detail(answer.data)

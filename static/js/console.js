@@ -97,6 +97,7 @@ document.addEventListener("htmx:responseError", (event) => {
   const { elt, xhr } = event.detail;
   const gone = xhr.status === 404 && elt.hasAttribute("data-poll") && elt.closest("#detail");
   if (gone) document.getElementById("detail").replaceChildren();
+  if (xhr.status === 507) return say(JSON.parse(xhr.responseText).error.message); // the disk is full
   say(gone ? document.body.dataset.messageGone : document.body.dataset.messageLost);
 });
 
