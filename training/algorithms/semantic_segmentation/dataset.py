@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from training.algorithms import doctor
 from training.algorithms.balance import class_balance, label_spelling
 from training.algorithms.base import Message, Problem
@@ -220,8 +218,6 @@ def _unknown(ids: Iterable[int], names: dict[int, str], mask: str) -> list[Probl
 def _check_classes(layout: Layout, report: Report) -> None:
     """Classes that training never shows; validation is then no measure for them."""
     train, validation = layout.counts.get("train", {}), layout.counts.get("validation", {})
-    if not any(train.values()):  # no mask of it could be read: that has been said
-        return
     if not any(train.values()):  # no mask of it could be read: that has been said
         return
     for name, count in train.items():

@@ -1,8 +1,8 @@
 """What a mask holds: ids counted, masks that show a single class, colours that can be told to be ids. Torch-free.
 
 Colours become ids (the mend `mask_palette`) only where one meaning fits every colour of every colour mask, with ids
-that id2lable names (or 255): grey levels that are the ids themselves; the PASCAL VOC colours, in which the bits of an id
-are dealt out to red, green and blue; or a CVAT `labelmap.txt` in resources, a line `name:red,green,blue:...` each.
+that id2lable names (or 255): grey levels that are the ids themselves; the PASCAL VOC colours, in which the bits of an
+id are dealt out to red, green and blue; or a CVAT `labelmap.txt` in resources, a line `name:red,green,blue:...` each.
 """
 
 from collections import defaultdict
