@@ -54,7 +54,7 @@ class Launcher(Manager):
         while not (self._terminating and self._all_stopped()):
             self._handle_events()
             self._end_unwatched()
-            if self._stop_signal is not None and not self._terminating:
+            if self._stop_signal is not None and not self._terminating and self._all_known():
                 deadline = time.monotonic() + self._kill_wait
                 self.terminate()
             if deadline is not None and time.monotonic() > deadline:
@@ -68,6 +68,10 @@ class Launcher(Manager):
 
     def _stop_requested(self, signum: int, _frame: Any) -> None:
         self._stop_signal = signum
+
+    def _all_known(self) -> bool:
+        """Whether each process has told its pid, or has ended: a signal may come before they have."""
+        return all(row["pid"] or row.get("returncode") is not None for row in self._processes.values())
 
     def _start_one(self, name: str) -> None:
         process = self._processes[name]

@@ -77,6 +77,7 @@ def test_a_process_that_is_killed_is_started_again(launch, tmp_path):
 def test_a_process_whose_watcher_is_killed_is_started_again_and_is_not_there_twice(launch, tmp_path):
     launcher = launch(f"echo $$ > {tmp_path}/pid; exec sleep 60")
     first = wait_for(lambda: pid_in(tmp_path / "pid"))
+    wait_for((tmp_path / "launcher.json").exists)  # the launcher knows it too
     watcher = psutil.Process(first).parent()
     assert watcher.ppid() == launcher.pid
     watcher.kill()
@@ -95,6 +96,17 @@ def test_a_signal_stops_every_process_even_a_stubborn_one(launch, tmp_path, sign
     launcher.send_signal(signum)
     assert launcher.wait(15) == 0
     wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.005, 0.02])
+def test_a_signal_that_comes_while_processes_are_started_leaves_none(launch, tmp_path, wait):
+    launcher = launch(*[f"sleep 61; : {tmp_path}"] * 6)
+    wait_for(lambda: psutil.Process(launcher.pid).children())
+    time.sleep(wait)
+    launcher.send_signal(signal.SIGTERM)
+    assert launcher.wait(15) == 0
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    assert not [command for command in commands if str(tmp_path) in " ".join(command)]
 
 
 def test_the_next_start_ends_what_a_killed_launcher_left(launch, tmp_path):
