@@ -17,7 +17,7 @@ from django.conf import settings
 
 from models_registry import artifacts
 from models_registry.models import Model
-from training import lifecycle
+from training import disk, lifecycle
 from training.algorithms.base import Message, gettext_noop
 from training.locks import file_lock
 from training.processes import ProcessId, kill_session
@@ -58,7 +58,7 @@ def _build(model: Model) -> None:
     except OSError as error:
         log.exception("Model %s", model.pk)
         text = gettext_noop("The model's files could not be written: %(detail)s")
-        fail(model, Message(text, {"detail": error.strerror or str(error)}))
+        fail(model, Message(text, {"detail": disk.reason(error) or error.strerror or str(error)}))
     except Exception as error:
         log.exception("Model %s", model.pk)
         text = gettext_noop("The model could not be made: %(detail)s")

@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 from PIL import Image
 
 from models_registry.network import OUTPUTS, Network, fold, load_network
-from training import algorithms
+from training import algorithms, disk
 from training.algorithms.base import Message, gettext_noop
 from training.algorithms.images import open_rgb
 
@@ -46,8 +47,10 @@ def main(folder: Path, dataset: Path | None) -> int:
     try:
         report = export(folder, dataset)
     except Exception as error:
-        traceback.print_exc()
-        detail = {"detail": f"{type(error).__name__}: {error}".splitlines()[0]}
+        with suppress(OSError):  # the log is on the same disk
+            traceback.print_exc()
+        (folder / "model.onnx").unlink(missing_ok=True)  # half-written; and the reason needs room
+        detail = {"detail": disk.reason(error) or f"{type(error).__name__}: {error}".splitlines()[0]}
         unexpected = Message(gettext_noop("The model could not be exported to ONNX: %(detail)s"), detail)
         message = error.message if isinstance(error, ExportError) else unexpected
         (folder / "export_failure.json").write_text(json.dumps(message.as_json()))

@@ -12,6 +12,7 @@ import secrets
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import psutil
@@ -19,11 +20,12 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from training import gpus, lease, memory, relay, runfolder, shutdown
+from training import disk, gpus, lease, memory, relay, runfolder, shutdown
 from training.algorithms.base import Message, gettext_noop
 from training.endings import conclude
 from training.lifecycle import move, record
 from training.models import MetricPoint, Training
+from training.patience import for_now, patiently
 from training.processes import ProcessId, end_session, kill_session, spawn_session
 from training.verdict import Verdict, judge
 
@@ -77,10 +79,14 @@ class Run:
             self.clean_up()
             exit_code = self.child.wait() if self.child else None
             verdict = judge(self.training, self.trainer or self.elsewhere, exit_code, self.memory_share)
-            with transaction.atomic():  # the end is written by the one who holds the lease, or not at all
-                lease.confirm(self.training.pk, self.owner)
-                again = conclude(self.training, verdict, interrupted, **self.account())
-            again = again and self.start()
+            again = patiently(partial(self.end, verdict, interrupted)) and self.start()
+
+    def end(self, verdict: Verdict, interrupted: str) -> bool:
+        """Write how the attempt ended. -> whether another follows at once. Raises LeaseLost."""
+        self.training.refresh_from_db()  # what a transaction that failed had changed in it
+        with transaction.atomic():  # by the one who holds the lease, or not at all
+            lease.confirm(self.training.pk, self.owner)
+            return conclude(self.training, verdict, interrupted, **self.account())
 
     def start(self) -> bool:
         """CREATE_REQUESTED -> CREATE_IN_PROGRESS with a trainer. False when it did not come to that."""
@@ -96,8 +102,8 @@ class Run:
             self.spawn()
         except (OSError, ValueError) as error:
             logger.exception("training %s cannot be started", training.pk)
-            text = gettext_noop("The training could not be started: %(error)s.")
-            conclude(training, Verdict("failed", Message(text, {"error": str(error)})), "")
+            text = gettext_noop("The training could not be started: %(error)s")
+            conclude(training, Verdict("failed", Message(text, {"error": disk.reason(error) or str(error)})), "")
             return False
         return True
 
@@ -159,16 +165,17 @@ class Run:
                 time.sleep(POLL_SECONDS)
         if why and self.trainer:
             end_session(self.trainer, settings.STOP_GRACE_SECONDS, while_waiting=self.look)
-        relay.drain(self.training, self.owner)
+        patiently(partial(relay.drain, self.training, self.owner))
         return why
 
     def look(self) -> None:
         """Reap the trainer if it is a child that has ended, hold the lease, bring the database up to date."""
         self.alive()
-        if time.monotonic() - self.renewed > lease.renew_seconds():
-            self.renew()
+        with for_now():
+            if time.monotonic() - self.renewed > lease.renew_seconds():
+                self.renew()
+            relay.drain(self.training, self.owner)
         self.memory_share = max(self.memory_share, memory.share(self.trainer, settings.TRAINER_MEMORY_BYTES))
-        relay.drain(self.training, self.owner)
 
     def renew(self) -> None:
         """Raises LeaseLost."""
