@@ -38,11 +38,6 @@ class Limits:
     ratio: int
 
 
-def is_zip(path: Path) -> bool:
-    """Whether `path` ends with a zip's table of contents: false as well for one that was cut off."""
-    return zipfile.is_zipfile(path)
-
-
 def extract(
     path: Path,
     folder: Path,

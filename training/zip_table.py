@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from training.algorithms.base import Message, Problem
 from training.algorithms.base import gettext_noop as _
 from training.report import Report
 
@@ -42,32 +43,36 @@ class End:
 
 
 def check(path: Path, limit: int, report: Report) -> bool:
-    """Whether the file has a whole table of at most `limit` entries; else add to `report` what is wrong.
+    """Whether the file has a whole table of at most `limit` entries; else add to `report` what is wrong."""
+    problem = fault(path)
+    if problem is None and _count_entries(path, limit) > limit:
+        text = _("The zip has more than %(limit)s entries, which is the limit. Split it into several datasets.")
+        problem = Problem("too_many_entries", Message(text, {"limit": limit}))
+    if problem:
+        report.add(problem)
+    return problem is None
 
-    In constant memory: zipfile would first build an object for each entry.
-    """
+
+def fault(path: Path) -> Problem | None:
+    """Why the file is no whole zip, told by its beginning and its end alone; None when it may be one."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         try:
-            end = find_end(file, size)
+            end = _find_end(file, size)
         except (struct.error, ValueError):
-            _say_what_it_is(file, size, report)
-            return False
-        if end.split:
-            _say_split(report)
-        elif end.table < 0:
-            text = _("The zip's table of contents does not fit into the file: it is damaged. Make it again.")
-            report.error("zip_damaged", text)
-        elif end.missing > 0:
-            text = _("%(count)s bytes are missing inside the zip. Make it again and upload it again.")
-            report.error("zip_damaged", text, count=end.missing)
-        elif _count_entries(file, end, limit) > limit:
-            text = _("The zip has more than %(limit)s entries, which is the limit. Split it into several datasets.")
-            report.error("too_many_entries", text, limit=limit)
-    return not report.errors
+            return _what_it_is(file, size)
+    if end.split:
+        return _part()
+    if end.table < 0:
+        text = _("The zip's table of contents does not fit into the file: it is damaged. Make it again.")
+        return Problem("zip_damaged", Message(text))
+    if end.missing > 0:
+        text = _("%(count)s bytes are missing inside the zip. Make it again and upload it again.")
+        return Problem("zip_damaged", Message(text, {"count": end.missing}))
+    return None
 
 
-def find_end(file: BinaryIO, size: int) -> End:
+def _find_end(file: BinaryIO, size: int) -> End:
     """Read the end records of a file of `size` bytes. Raises struct.error or ValueError when there are none."""
     start = max(0, size - END_BYTES - COMMENT_BYTES - LOCATOR_BYTES)
     file.seek(start)
@@ -86,44 +91,45 @@ def find_end(file: BinaryIO, size: int) -> End:
     return End(end - table_bytes, table_bytes, offset - (end - table_bytes), split=0 < max(disk, table_disk) < 0xFFFF)
 
 
-def _count_entries(file: BinaryIO, end: End, limit: int) -> int:
-    """Entries in the table, counting no further than `limit` + 1. What is damaged in it, zipfile says."""
-    file.seek(end.table)
-    count, position = 0, 0
-    while position < end.table_bytes and count <= limit:
-        header = file.read(46)
-        if len(header) < 46:
-            break
-        lengths = struct.unpack("<28x3H12x", header)
-        file.seek(sum(lengths), os.SEEK_CUR)
-        position += 46 + sum(lengths)
-        count += 1
+def _count_entries(path: Path, limit: int) -> int:
+    """Entries in the table, counting no further than `limit` + 1, in constant memory: zipfile would first build an
+    object for each. What is damaged in the table, zipfile says.
+    """
+    count = position = 0
+    with path.open("rb") as file:
+        end = _find_end(file, file.seek(0, os.SEEK_END))
+        file.seek(end.table)
+        while position < end.table_bytes and count <= limit and len(header := file.read(46)) == 46:
+            lengths = struct.unpack("<28x3H12x", header)
+            file.seek(sum(lengths), os.SEEK_CUR)
+            position += 46 + sum(lengths)
+            count += 1
     return count
 
 
-def _say_what_it_is(file: BinaryIO, size: int, report: Report) -> None:
-    """The error of a file without a table of contents, as exactly as its first bytes allow."""
+def _what_it_is(file: BinaryIO, size: int) -> Problem:
+    """Of a file without a table of contents, as exactly as its first bytes allow."""
     file.seek(0)
     head = file.read(TAR + 5)
     kind = next((name for start, name in KINDS.items() if head.startswith(start)), "")
     if head[TAR:] == b"ustar":
         kind = "tar"
-    if not size:
-        report.error("not_a_zip", _("The file is empty. Make the zip again and upload it again."))
-    elif head.startswith(PART):
-        _say_split(report)
-    elif head.startswith((LOCAL, END)):
+    if head.startswith(PART):
+        return _part()
+    if head.startswith((LOCAL, END)):
         text = _(
             "It begins as a zip, but the end of the zip is missing. Upload it again; if that fails, make it again."
         )
-        report.error("zip_cut_off", text)
-    elif kind:
+        return Problem("zip_cut_off", Message(text))
+    if kind:
         text = _("This is not a zip but a file of the kind %(kind)s. Pack the folder as a zip and upload that.")
-        report.error("not_a_zip", text, kind=kind)
-    else:
-        report.error("not_a_zip", _("This is not a zip. Pack the folder as a zip and upload that."))
+        return Problem("not_a_zip", Message(text, {"kind": kind}))
+    text = _("This is not a zip. Pack the folder as a zip and upload that.")
+    if not size:
+        text = _("The file is empty. Make the zip again and upload it again.")
+    return Problem("not_a_zip", Message(text))
 
 
-def _say_split(report: Report) -> None:
+def _part() -> Problem:
     text = _("This is one part of a zip that was split. Join the parts, or zip the folder again as one file.")
-    report.error("zip_split", text)
+    return Problem("zip_split", Message(text))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.corpus import LIMITS, link, write_zip
-from training import archive
+from training import archive, zip_table
 from training.report import Report
 
 KNOWN = {"train", "validation", "test", "resources"}
@@ -183,7 +183,7 @@ def test_what_is_no_zip_is_said_to_be_none(tmp_path, content, code):
 def test_a_zip_that_was_cut_off_is_refused(tmp_path):
     path = write_zip(tmp_path / "a.zip", {"train/a.png": b"0" * 1000})
     path.write_bytes(path.read_bytes()[:-30])
-    assert not archive.is_zip(path)
+    assert zip_table.fault(path).code == "zip_cut_off"
     assert codes(unpack(path)[0]) == ["zip_cut_off"]
 
 

@@ -53,6 +53,13 @@ def test_an_upload_is_kept_whole_with_its_checksum_and_a_task(create, django_cap
     assert list((home / "incoming").iterdir()) == []
 
 
+def test_an_upload_that_is_no_whole_zip_is_refused_with_what_it_is(create):
+    faults = {b"Rar!\x1a\x07\x01\x00" * 9: "of the kind RAR", create.content[:500]: "the end of the zip is missing"}
+    for content, words in faults.items():
+        with pytest.raises(ValidationError, match=words):
+            create(file=io.BytesIO(content))
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [

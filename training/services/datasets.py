@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
-from training import algorithms, archive, lifecycle, samples
+from training import algorithms, lifecycle, samples, zip_table
 from training.algorithms.base import Message, gettext_noop
 from training.dataset_files import TASKS, fsync_folder
 from training.errors import Conflict
@@ -85,10 +85,8 @@ def _receive(file: BinaryIO, target: Path) -> tuple[int, str]:
             out.write(chunk)
         out.flush()
         os.fsync(out.fileno())
-    if not archive.is_zip(target):
-        raise ValidationError(
-            {"file": [_("This is not a zip file, or it is cut off. Make it again and upload it again.")]}
-        )
+    if fault := zip_table.fault(target):
+        raise ValidationError({"file": [_(fault.message.text) % fault.message.params]})
     return size, digest.hexdigest()
 
 
