@@ -159,7 +159,7 @@ def test_a_crash_is_told_apart_from_a_bad_zip(upload, monkeypatch, caplog, error
     monkeypatch.setattr(ingest, "_validate", broken)
     dataset = ingested(dataset)
     assert dataset.status == "INVALID"
-    assert words in dataset.status_reason["text"]
+    assert words in str(Message.from_json(dataset.status_reason))
     assert dataset.report == []
     assert "Traceback" in caplog.text
 
