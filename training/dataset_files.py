@@ -12,6 +12,7 @@ from django_q.tasks import async_task
 
 from training import lifecycle
 from training.locks import file_lock
+from training.mends import PLANS
 from training.models import Dataset, DatasetStatus
 
 TASKS: dict[str, str] = {
@@ -71,7 +72,7 @@ def start_over() -> None:
 
 
 def sweep() -> None:
-    """Remove what a killed process left: uploads that never became a dataset, zips of finished datasets."""
+    """Remove what a killed process left: uploads that never became a dataset, zips that nobody needs."""
     limit = time.time() - LEFTOVER_SECONDS
     home = Path(settings.CONSOLE_HOME)
     for path in (home / "incoming").glob("*"):
@@ -81,5 +82,13 @@ def sweep() -> None:
         dataset = Dataset.objects.filter(pk=folder.name).first()
         if dataset is None and folder.stat().st_mtime < limit:
             shutil.rmtree(folder, ignore_errors=True)
-        elif dataset is not None and dataset.status in (DatasetStatus.READY, DatasetStatus.INVALID):
+        elif dataset is not None and not needs_zip(dataset):
             dataset.upload_path.unlink(missing_ok=True)
+
+
+def needs_zip(dataset: Dataset) -> bool:
+    """Whether the zip is still to be unpacked: by its own ingest, or because mends could make a version of it."""
+    if dataset.status == DatasetStatus.INVALID:
+        kept = (dataset.folder / PLANS).exists()
+        return kept and not dataset.successors.filter(status=DatasetStatus.READY).exists()
+    return dataset.status != DatasetStatus.READY

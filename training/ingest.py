@@ -1,10 +1,10 @@
 """A dataset's zip -> its normalised data folder and its report.
 
 Repeatable from the start at any moment: the zip stays until the dataset is READY or INVALID, and what an
-earlier, killed attempt left is removed first. Two workers never ingest the same dataset at once.
+earlier, killed attempt left is removed first. Two workers never ingest the same dataset at once. A version that mends
+made goes the same way: its files are those of the version before (or the zip of an INVALID one), mended, then checked.
 """
 
-import errno
 import logging
 import os
 import shutil
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from training import algorithms, archive, arrival, dataset_files, lifecycle
+from training import algorithms, archive, arrival, dataset_files, disk, lifecycle, mends, previews
 from training.algorithms.base import Message
 from training.algorithms.base import gettext_noop as _
 from training.algorithms.layout import Layout
@@ -47,6 +47,7 @@ def run(dataset_id: str) -> None:
             log.info("dataset %s was deleted while it was validated", dataset_id)
         except Exception as error:
             log.exception("validation of dataset %s failed", dataset_id)
+            shutil.rmtree(dataset.folder / "data.tmp", ignore_errors=True)  # the database may need the room
             _finish(dataset, DatasetStatus.INVALID, reason=_own_fault(error))
 
 
@@ -62,10 +63,12 @@ def _ingest(dataset: Dataset) -> None:
     report = Report()
     layout = _validate(dataset, work, report)
     if layout is None:
+        _keep_for_mends(dataset, work, report)
         _finish(dataset, DatasetStatus.INVALID, reason=report.summary(), report=report.as_json())
         return
     _leave_out_the_rest(work, report)
     layout.write(work, dataset.algorithm)
+    mends.write_plans(dataset.folder, report.plans)
     os.sync()  # one for all files: an fsync a file would cost more than the rest of the ingest
     work.rename(dataset.data_folder)
     dataset_files.fsync_folder(dataset.folder)
@@ -84,9 +87,15 @@ def _validate(dataset: Dataset, work: Path, report: Report) -> Layout | None:
     """Unpack into `work` and check. -> None when `report` has errors."""
     progress = Progress(dataset)
     limits = archive.Limits(settings.ZIP_MAX_ENTRIES, settings.ZIP_MAX_BYTES, settings.ZIP_MAX_RATIO)
-    arrival.unpack(dataset, work, limits, report, known=KNOWN, progress=progress)
+    if dataset.upload_path.exists() or dataset.source.get("kind") != "mend":
+        arrival.unpack(dataset, work, limits, report, known=KNOWN, progress=progress)
+    elif dataset.based_on and dataset.based_on.data_folder.is_dir():
+        mends.link_tree(dataset.based_on.data_folder, work, KNOWN, progress)
+    else:
+        report.error("base_missing", _("The dataset that it was to be made from has been deleted."))
     if report.errors:
         return None
+    mends.carry_out(work, mends.read(dataset.folder / mends.TODO) or [], progress)
     scan = Scan(settings.IMAGE_MAX_PIXELS, progress)
     layout: Layout | None = algorithms.part(dataset.algorithm, "dataset").check(work, report, scan)
     return layout
@@ -104,20 +113,29 @@ def _leave_out_the_rest(work: Path, report: Report) -> None:
             path.unlink()
 
 
+def _keep_for_mends(dataset: Dataset, work: Path, report: Report) -> None:
+    """What is left of an INVALID dataset: pictures for its report; plans beside its zip when mends can save it."""
+    previews.keep_thumbs(dataset, work, report.as_json())
+    if not report.unmendable and dataset.upload_path.exists():
+        mends.write_plans(dataset.folder, report.plans)
+
+
 def _finish(dataset: Dataset, status: str, *, reason: Message | None = None, **fields: object) -> None:
     """Write the verdict, then remove what is not needed any more: in this order a kill loses nothing."""
     if not lifecycle.move(dataset, status, reason=reason, progress={}, **fields):
         return
-    for name in ("upload.zip", "attempts"):
-        (dataset.folder / name).unlink(missing_ok=True)
+    (dataset.folder / "attempts").unlink(missing_ok=True)
+    for one in filter(None, (dataset, dataset.based_on)):
+        if not dataset_files.needs_zip(one):
+            one.upload_path.unlink(missing_ok=True)
     for name in ("data.tmp", *(["data"] if status == DatasetStatus.INVALID else [])):
         shutil.rmtree(dataset.folder / name, ignore_errors=True)
 
 
 def _own_fault(error: Exception) -> Message:
     """The reason for a failure that the zip did not cause."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Message(_("The console's disk is full. Your zip is not at fault: make room, then upload it again."))
+    if why := disk.reason(error):
+        return Message(_("%(why)s Your zip is not at fault: upload it again afterwards."), {"why": why})
     text = _("The console failed while it checked the zip (%(error)s). This is its fault, not the zip's: see its log.")
     return Message(text, {"error": type(error).__name__})
 

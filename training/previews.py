@@ -1,5 +1,6 @@
 """What a page shows of a READY dataset: a page of its samples, and each of them as a small JPEG."""
 
+import hashlib
 import io
 import json
 from itertools import islice
@@ -7,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 from PIL import Image, ImageDraw, ImageFont
 
 from training.algorithms.images import open_mask, open_rgb
 from training.algorithms.palette import ink, palette
+from training.algorithms.scan import DAMAGED, BadImage, Scan
 from training.models import Dataset
 
 PER_PAGE = 24
 SIDE = 320  # pixels of a preview's longer side
 OPACITY = 0.55  # of the colours over a segmentation image
 FONT_SIZE = 13
+THUMBS, KEPT = "thumbs", 60  # folder and number of pictures that are kept of an INVALID dataset
 
 
 def samples(dataset: Dataset, split: str, page: int = 1, per_page: int = PER_PAGE) -> list[dict[str, Any]]:
@@ -55,7 +59,7 @@ def image(dataset: Dataset, path: str, overlay: bool = False, side: int = SIDE) 
     With `overlay` the mask is laid over it, or its boxes are drawn. `path` is relative to the data folder.
     Raises FileNotFoundError for anything but an image inside it.
     """
-    picture = _open(dataset.data_folder, path)
+    picture = _open(dataset, path)
     picture.thumbnail((side, side), Image.Resampling.BILINEAR)
     row = _row(dataset, path) if overlay else {}
     if "mask" in row:
@@ -67,7 +71,34 @@ def image(dataset: Dataset, path: str, overlay: bool = False, side: int = SIDE) 
     return out.getvalue(), "image/jpeg"
 
 
-def _open(folder: Path, path: str) -> Image.Image:
+def keep_thumbs(dataset: Dataset, root: Path, report: list[dict[str, Any]]) -> None:
+    """Keep small pictures of the images that the report names, for a dataset that will have no data folder."""
+    folder = dataset.folder / THUMBS
+    scan = Scan(settings.IMAGE_MAX_PIXELS)
+    named = dict.fromkeys(file for row in report for file in (*row["files"], row["file"]) if file)
+    for file in islice((file for file in named if (root / file).is_file()), KEPT):
+        try:
+            scan.header(root / file)
+            picture = open_rgb(root / file)
+        except (BadImage, *DAMAGED):
+            continue  # it is what the report says it is: there is nothing to show
+        picture.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
+        folder.mkdir(exist_ok=True)
+        picture.save(folder / _thumb_name(file), "JPEG", quality=88)
+
+
+def _thumb_name(path: str) -> str:
+    return hashlib.sha256(path.encode(errors="replace")).hexdigest()[:20] + ".jpg"
+
+
+def _open(dataset: Dataset, path: str) -> Image.Image:
+    """An image of the dataset; of one without data the picture that was kept. Raises FileNotFoundError."""
+    if dataset.data_folder.is_dir():
+        return _inside(dataset.data_folder, path)
+    return _inside(dataset.folder / THUMBS, _thumb_name(str(path)))
+
+
+def _inside(folder: Path, path: str) -> Image.Image:
     """The image at `path`, which a stranger wrote: it must not lead out of `folder`."""
     try:
         file = (folder / path).resolve()

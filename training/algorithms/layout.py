@@ -120,7 +120,7 @@ def read_json(root: Path, file: str, kind: type, shape: str, report: Report) -> 
         report.error("json_too_large", _("The file is larger than %(limit)s bytes. Split it."), file, limit=JSON_BYTES)
         return None
     try:
-        text = _decoded(path.read_bytes())
+        text = decoded(path.read_bytes())
         content = json.loads(text)
         if HALF_A_PAIR.search(text):  # maybe: a whole pair is a letter like any other
             json.dumps(content, ensure_ascii=False).encode()  # else nobody could store or show what is in it
@@ -135,7 +135,7 @@ def read_json(root: Path, file: str, kind: type, shape: str, report: Report) -> 
     return content
 
 
-def _decoded(raw: bytes) -> str:
+def decoded(raw: bytes) -> str:
     """Raises ValueError(Message) for what is no text."""
     if not raw.strip():
         raise ValueError(Message(_("it is empty")))

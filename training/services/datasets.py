@@ -140,7 +140,8 @@ def _free_name(project: Project, algorithm: str) -> str:
 
 
 def dataset_delete(*, dataset: Dataset, user: Any) -> None:
-    """Have a worker delete the dataset. Raises Conflict when a training that is not finished uses it.
+    """Have a worker delete the dataset. Raises Conflict when a training that is not finished uses it, or a
+    version is being made of it.
 
     Deleting one that is being deleted asks the worker again: the first task may have been lost.
     """
@@ -151,6 +152,10 @@ def dataset_delete(*, dataset: Dataset, user: Any) -> None:
             names = ", ".join(training.name for training in trainings[:5])
             text = gettext_noop("The dataset is in use by a training that is not finished: %(names)s.")
             raise Conflict(Message(text, {"names": names}), trainings)
+        unfinished = list(dataset.successors.filter(status=DatasetStatus.VALIDATING))
+        if unfinished:
+            text = gettext_noop("A new version is being made of this dataset: %(names)s. Wait until it is checked.")
+            raise Conflict(Message(text, {"names": unfinished[0].name}), unfinished)
         dataset.refresh_from_db()
         if dataset.status != DatasetStatus.DELETE_IN_PROGRESS:
             lifecycle.move(dataset, DatasetStatus.DELETE_IN_PROGRESS, actor=user)
