@@ -6,6 +6,7 @@ Knows neither Django nor torch: the trainer, the workers and the pages all ask h
 import errno
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from training.algorithms.base import Message, gettext_noop
@@ -105,24 +106,28 @@ def free_bytes(folder: Path) -> int:
 def size_of(path: Path) -> int:
     """Bytes that a file, or everything below a folder, holds of the disk; 0 when it is not there.
 
-    Counts blocks, as the disk does: what deleting it frees. One folder's names at a time are in memory. What is
-    deleted meanwhile does not count.
+    Counts blocks, as the disk does, and of a file with several names (a dataset's versions share theirs) only this
+    one's share. One folder's names at a time are in memory. What is deleted meanwhile does not count.
     """
     try:
         found = path.lstat()
     except FileNotFoundError:
         return 0
-    total, folders = found.st_blocks * 512, [str(path)] if path.is_dir() and not path.is_symlink() else []
+    total, folders = _held(found), [str(path)] if stat.S_ISDIR(found.st_mode) else []
     while folders:
         try:
             with os.scandir(folders.pop()) as entries:
                 for entry in entries:
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    total += _held(entry.stat(follow_symlinks=False))
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
         except FileNotFoundError:
             continue
     return total
+
+
+def _held(found: os.stat_result) -> int:
+    return found.st_blocks * 512 // (1 if stat.S_ISDIR(found.st_mode) else max(1, found.st_nlink))
 
 
 def readable(size: float) -> str:
