@@ -19,6 +19,12 @@ class Proxy:
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def stop(self) -> None:
+        """Take no more connections. To close alone would not wake up accept()."""
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
@@ -68,4 +74,4 @@ def cutting_proxy(
     try:
         yield proxy
     finally:
-        proxy.listener.close()
+        proxy.stop()

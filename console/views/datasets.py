@@ -16,6 +16,7 @@ from console import reports
 from console.access import load, load_project
 from console.answers import refuse
 from console.forms.datasets import DatasetForm
+from console.unfinished import UPLOAD_SENTENCES, unfinished_uploads
 from console.views.lists import Column, List, Tab, show
 from training import algorithms, previews, services
 from training.errors import Conflict
@@ -91,6 +92,8 @@ def dataset_create(request: HttpRequest, project: str) -> HttpResponse:
         "heading": DATASETS.create_label,
         "algorithms": algorithms.all_algorithms(),
         "limit": settings.UPLOAD_MAX_BYTES,
+        "unfinished": unfinished_uploads(owner, request.user),
+        "sentences": UPLOAD_SENTENCES,
     }
     return render(request, "datasets/create.html", context)
 

@@ -1,102 +1,226 @@
-// The upload form: drop zone, the name taken from the file, a progress bar. Without this script it is a plain form.
+// The upload form: drop zone, the name taken from the file, and an upload by the tus protocol that may be interrupted
+// at any byte. Without this script, or without tus-js-client, it is a plain form.
 (() => {
   "use strict";
-  let request = null; // the upload under way
+  const sentences = JSON.parse(document.getElementById("upload-sentences").textContent);
+  const unfinished = JSON.parse(document.getElementById("upload-unfinished").textContent);
+  const form = document.getElementById("upload");
+  const input = document.getElementById("id_file");
+  const by = (id) => document.getElementById(id);
+  const PIECE = 128 * 1024 * 1024; // bytes a request: a proxy that keeps whole requests must not have to keep 20 GB
+  const DELAYS = Array.from({ length: 5000 }, (_, attempt) => Math.min(20000, 500 * 2 ** attempt)); // for a day
+  let upload = null; // tus.Upload, from the first byte to the last, pauses included
+  let state = "idle"; // idle, sending, waiting (for the connection), paused
   let suggested = ""; // the name that was taken from a file, as long as nobody changed it
 
+  const number = (value, options) => new Intl.NumberFormat(document.documentElement.lang, options).format(value);
+  const fill = (sentence, values) => sentence.replace(/%\((\w+)\)s/g, (_, name) => values[name]);
   const size = (bytes) => {
     const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
     const power = Math.min(units.length - 1, Math.floor(Math.log(Math.max(bytes, 1)) / Math.log(1000)));
     const options = { style: "unit", unit: units[power], maximumFractionDigits: power > 1 ? 1 : 0 };
-    return new Intl.NumberFormat(document.documentElement.lang, options).format(bytes / 1000 ** power);
+    return number(bytes / 1000 ** power, options);
   };
 
-  function start() {
-    const form = document.getElementById("upload");
-    const input = document.getElementById("id_file");
-    const drop = document.getElementById("drop");
-    for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, () => drop.classList.add("is-over"));
-    for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("is-over"));
-    input.addEventListener("change", () => chosen(input.files[0]));
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      if (request) return;
-      if (input.files[0].size > Number(form.dataset.limit)) return complain(form.dataset.tooLarge);
-      send(form);
-    });
-    document.getElementById("upload-cancel").addEventListener("click", (event) => {
-      if (!request) return;
-      event.preventDefault();
-      request.abort();
-    });
-    if (input.files[0]) chosen(input.files[0]);
-  }
-
   function chosen(file) {
-    const label = document.getElementById("drop-name");
+    const label = by("drop-name");
     label.textContent = file ? file.name : label.dataset.empty;
-    document.getElementById("drop-size").textContent = file ? size(file.size) : "";
-    document.getElementById("drop").classList.toggle("has-file", Boolean(file));
-    const name = document.getElementById("id_name");
+    by("drop-size").textContent = file ? size(file.size) : "";
+    by("drop").classList.toggle("has-file", Boolean(file));
+    const name = by("id_name");
     if (file && (!name.value || name.value === suggested)) {
       suggested = file.name.replace(/\.zip$/i, "").slice(0, 50);
       name.value = suggested;
     }
+    recognise(file && begunWith(file));
   }
 
-  function send(form) {
+  // An upload of this very file that was interrupted, in this browser or another one.
+  function begunWith(file) {
+    const same = (row) => row.filename === file.name && row.bytes === file.size && row.modified === String(file.lastModified);
+    return unfinished.find(same);
+  }
+
+  function recognise(begun) {
+    const note = by("upload-found");
+    note.hidden = !begun;
+    if (!begun) return;
+    note.textContent = fill(sentences.found, { name: begun.name, percent: number(begun.done / begun.bytes, { style: "percent" }) });
+    by("id_name").value = suggested = begun.name;
+    by("id_description").value = begun.description;
+    form.querySelector(`[name=algorithm][value=${begun.algorithm}]`).checked = true;
+  }
+
+  function begin(file) {
+    const begun = begunWith(file);
+    const told = (name) => form.elements[name].value;
+    upload = new tus.Upload(file, {
+      ...(begun ? { uploadUrl: begun.url } : { endpoint: form.dataset.endpoint }), // one that was deleted is not begun anew
+      metadata: {
+        project: form.dataset.project,
+        name: told("name"),
+        description: told("description"),
+        algorithm: told("algorithm"),
+        filename: file.name,
+        modified: String(file.lastModified),
+      },
+      chunkSize: PIECE,
+      retryDelays: DELAYS,
+      storeFingerprintForResuming: false, // the server knows what is unfinished, and tells every browser
+      onBeforeRequest: (request) => request.setHeader("X-CSRFToken", csrfToken()),
+      onUploadUrlAvailable: () => { upload.options.endpoint = null; },
+      onProgress: (loaded, total) => progressed(loaded, total),
+      onShouldRetry: retries,
+      onError: stopped,
+      onSuccess: () => { enter("idle"); location.assign(`${form.dataset.datasets}${idOf(upload.url)}/`); },
+    });
+    show(begun ? begun.done : 0, file.size);
+    goOn();
+  }
+
+  const idOf = (url) => url.split("/").filter(Boolean).pop();
+  // A login in another tab gives a new one.
+  const csrfToken = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? form.elements.csrfmiddlewaretoken.value;
+
+  function goOn() {
     complain("");
-    request = new XMLHttpRequest();
-    request.upload.addEventListener("progress", (event) => show(form, event.loaded, event.total));
-    request.addEventListener("load", () => answered(form));
-    request.addEventListener("error", () => stopped(form.dataset.failed));
-    request.addEventListener("abort", () => stopped(""));
-    request.open("POST", form.action);
-    form.querySelector("[type=submit]").disabled = true;
-    show(form, 0, 1);
-    request.send(new FormData(form));
+    enter("sending");
+    upload.start();
   }
 
-  function show(form, loaded, total) {
-    const percent = Math.floor((100 * loaded) / total);
-    document.getElementById("upload-progress").hidden = false;
-    document.getElementById("upload-numbers").textContent = total > 1 ? `${size(loaded)} / ${size(total)} · ${percent} %` : "";
-    const bar = document.getElementById("upload-bar");
-    bar.setAttribute("aria-valuenow", percent);
-    bar.firstElementChild.style.width = `${percent}%`;
-    if (loaded === total && total > 1) document.getElementById("upload-text").textContent = form.dataset.received;
+  async function pause() {
+    enter("paused");
+    await upload.abort();
   }
 
-  // The server redirects to the new dataset, or answers with the form and what is wrong in it: the file stays chosen.
-  function answered(form) {
-    const { responseURL, status, responseText } = request;
-    if (status >= 400) return stopped(`${form.dataset.failed} (HTTP ${status})`);
-    request = null;
-    if (new URL(responseURL).pathname !== location.pathname) return location.assign(responseURL);
-    const page = new DOMParser().parseFromString(responseText, "text/html");
-    const files = document.getElementById("id_file").files;
-    document.getElementById("main").replaceChildren(...page.getElementById("main").childNodes);
-    document.getElementById("id_file").files = files;
-    start();
+  async function discard() {
+    const doomed = upload;
+    reset();
+    await doomed.abort(Boolean(doomed.url));
+  }
+
+  const statusOf = (error) => error.originalResponse?.getStatus() ?? 0;
+
+  // Whatever may pass: no connection, a server that is being started again, an offset that has moved meanwhile.
+  function retries(error) {
+    const status = statusOf(error);
+    const again = state !== "paused" && (status === 0 || [409, 423, 429, 460, 500, 502, 503, 504].includes(status));
+    if (again) enter("waiting");
+    return again;
+  }
+
+  function stopped(error) {
+    const status = statusOf(error);
+    const answer = errorOf(error);
+    if (upload.url && status === 404) {
+      reset();
+      return complain(sentences.gone);
+    }
+    if (!upload.url) { // it has not begun: the form is wrong
+      reset();
+      return answer ? refused(answer) : complain(fill(sentences.failed, { status }));
+    }
+    enter("paused");
+    complain([401, 403].includes(status) ? sentences.logged_out : answer?.message || fill(sentences.failed, { status }));
+  }
+
+  function errorOf(error) {
+    try {
+      return JSON.parse(error.originalResponse.getBody()).error;
+    } catch {
+      return null; // no answer, or not one of ours
+    }
+  }
+
+  // Each message beside its field, as the plain form would show it; the rest on top of the buttons.
+  function refused(answer) {
+    const rest = [];
+    for (const [name, messages] of Object.entries(answer.fields)) {
+      const field = by(`id_${name}`);
+      if (!field) rest.push(...messages);
+      else {
+        const place = document.createElement("div");
+        Object.assign(place, { className: "console-error", id: `id_${name}_error`, textContent: messages.join(" ") });
+        field.setAttribute("aria-invalid", "true");
+        field.setAttribute("aria-describedby", place.id);
+        field.after(place);
+      }
+    }
+    if (!Object.keys(answer.fields).length) rest.push(answer.message);
+    complain(rest.join(" "));
     document.querySelector(".console-error")?.scrollIntoView({ block: "center" });
   }
 
-  function stopped(why) {
-    request = null;
-    document.getElementById("upload-progress").hidden = true;
-    document.querySelector("#upload [type=submit]").disabled = false;
-    complain(why);
+  function progressed(loaded, total) {
+    if (state === "waiting") enter("sending");
+    show(loaded, total);
+  }
+
+  function show(loaded, total) {
+    const percent = Math.floor((100 * loaded) / total);
+    by("upload-numbers").textContent = `${size(loaded)} / ${size(total)} · ${percent} %`;
+    const bar = by("upload-bar");
+    bar.setAttribute("aria-valuenow", percent);
+    bar.firstElementChild.style.width = `${percent}%`;
+  }
+
+  function enter(next) {
+    state = next;
+    const idle = next === "idle";
+    by("upload-progress").hidden = idle;
+    by("upload-found").hidden = true;
+    by("upload-text").textContent = sentences[next] ?? "";
+    by("upload-pause").hidden = !["sending", "waiting"].includes(next);
+    by("upload-resume").hidden = next !== "paused";
+    form.querySelector("[type=submit]").hidden = !idle;
+    input.disabled = !idle;
+  }
+
+  function reset() {
+    upload = null;
+    enter("idle");
   }
 
   function complain(why) {
-    const place = document.getElementById("upload-error");
+    const place = by("upload-error");
     place.textContent = why;
     place.hidden = !why;
   }
 
-  addEventListener("beforeunload", (event) => {
-    if (request) event.preventDefault(); // leaving would break the upload off: the browser asks
-  });
+  function forgetErrors() {
+    for (const place of form.querySelectorAll(".console-error")) place.remove();
+    for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    complain("");
+  }
 
-  start();
+  for (const name of ["dragenter", "dragover"]) by("drop").addEventListener(name, () => by("drop").classList.add("is-over"));
+  for (const name of ["dragleave", "drop"]) by("drop").addEventListener(name, () => by("drop").classList.remove("is-over"));
+  input.addEventListener("change", () => chosen(input.files[0]));
+  form.addEventListener("submit", (event) => {
+    const file = input.files[0];
+    forgetErrors();
+    if (file.size > Number(form.dataset.limit)) {
+      event.preventDefault();
+      return complain(form.dataset.tooLarge);
+    }
+    if (!window.tus) return;
+    event.preventDefault();
+    if (!upload) begin(file);
+  });
+  by("upload-pause").addEventListener("click", () => { pause(); by("upload-resume").focus(); });
+  by("upload-resume").addEventListener("click", () => { goOn(); by("upload-pause").focus(); });
+  by("upload-cancel").addEventListener("click", (event) => {
+    if (!upload) return;
+    event.preventDefault();
+    discard();
+  });
+  addEventListener("online", async () => {
+    if (state !== "waiting") return;
+    await upload.abort(); // instead of waiting for the next attempt
+    goOn();
+  });
+  addEventListener("beforeunload", (event) => {
+    if (["sending", "waiting"].includes(state)) event.preventDefault(); // leaving would interrupt it: the browser asks
+  });
+  if (input.files[0]) chosen(input.files[0]);
 })();

@@ -57,10 +57,22 @@ def test_an_upload_under_way_is_a_dataset_with_its_progress(begin, content, peop
 
 
 def test_the_name_of_an_upload_under_way_is_taken(begin):
-    begin(100)
-    with pytest.raises(ValidationError) as caught:
-        begin(100)
-    assert list(caught.value.message_dict) == ["name"]
+    dataset = begin(100)
+    append(dataset, 0, b"x")
+    for size in (100, 101):  # the same size does not make it the same file
+        with pytest.raises(ValidationError) as caught:
+            begin(size)
+        assert list(caught.value.message_dict) == ["name"]
+
+
+def test_an_upload_that_is_begun_again_because_the_answer_was_lost_is_the_same(begin):
+    first = begin(100)
+    assert begin(100) == first
+    append(first, 0, b"x")
+    second = begin(100, name="dated", modified="1700000000000")
+    append(second, 0, b"x")
+    assert begin(100, name="dated", modified="1700000000000") == second
+    assert Dataset.objects.count() == 2
 
 
 def test_a_kill_between_the_last_byte_and_the_row_loses_nothing(begin, content):

@@ -42,22 +42,31 @@ def dataset_upload_begin(
     """An UPLOADING dataset that waits for `size` bytes of a zip. Raises ValidationError.
 
     `sha256` (hex) is compared when everything is there. `filename` and `modified` (any text) let the person's browser
-    find this upload again for the same file.
+    find this upload again for the same file. The same one begun twice, because the first answer was lost, is one.
     """
-    errors = field_errors(project, name or PurePath(filename).stem[:50], algorithm, description)
+    name = (name or PurePath(filename).stem[:50]).strip()
+    source = {
+        "kind": "upload",
+        "where": filename[:255],
+        "bytes": size,
+        "modified": modified[:40],
+        "sha256": sha256.lower(),
+    }
+    if begun := _begun(project, user, name, algorithm, source):
+        return begun
+    errors = field_errors(project, name, algorithm, description)
     if not 0 < size <= settings.UPLOAD_MAX_BYTES:
         text = _("The file must have between 1 and %(limit)s bytes.")
         errors["file"] = [text % {"limit": settings.UPLOAD_MAX_BYTES}]
     if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         errors["sha256"] = [_("This is not a SHA-256 sum: 64 hexadecimal digits are expected.")]
     raise_if(errors)
-    source = {"kind": "upload", "where": filename[:255], "bytes": size, "modified": modified[:40]}
     dataset = Dataset(
         project=project,
-        name=(name or PurePath(filename).stem[:50]).strip(),
+        name=name,
         description=description.strip(),
         algorithm=algorithm,
-        source={**source, "sha256": sha256.lower()},
+        source=source,
         progress={"phase": "uploading", "done": 0, "total": size},
         created_by=user,
     )
@@ -70,6 +79,16 @@ def dataset_upload_begin(
         shutil.rmtree(dataset.folder)
         raise ValidationError({"name": [taken(dataset.name)]}) from error
     return dataset
+
+
+def _begun(project: Project, user: Any, name: str, algorithm: str, source: dict[str, Any]) -> Dataset | None:
+    """The person's unfinished upload of this very file; unless nothing of it is here, its date or sum must tell so."""
+    fields = {"project": project, "name": name, "algorithm": algorithm, "status": DatasetStatus.UPLOADING}
+    found = Dataset.objects.filter(created_by=user, **fields).first()
+    if found is None or found.source != source:
+        return None
+    known = source["modified"] or source["sha256"] or not found.progress.get("done")
+    return found if known else None
 
 
 @contextmanager
