@@ -67,7 +67,7 @@ def _grey(image: Image.Image) -> Image.Image:
         return image
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
-    return image.convert("L")
+    return image.convert("LA" if image.mode == "La" else "L").convert("L")
 
 
 def _one_colour(image: Image.Image) -> bool:
