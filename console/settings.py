@@ -233,6 +233,7 @@ ARCHITECTURES_FILE = env.str("ARCHITECTURES_FILE", default="")
 TRAINER_MEMORY_BYTES = env.int("TRAINER_MEMORY_BYTES", default=0)  # what one trainer may hold; 0: what there is
 STOP_GRACE_SECONDS = env.int("STOP_GRACE_SECONDS", default=60)
 MAX_AUTOMATIC_RESUMES = 3
+LOADER_WORKERS = env.int("LOADER_WORKERS", default=-1)  # processes that load a trainer's images; -1: by its device
 # Without a sign of the host that runs a training for so long, another host takes it over.
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 TENSORBOARD_IDLE_SECONDS = env.int("TENSORBOARD_IDLE_SECONDS", default=600)

@@ -8,6 +8,8 @@ import torch
 import transformers
 from torch import nn
 
+from training.algorithms.semantic_segmentation.head import fused, multiplied
+
 CLASSES: dict[str, Any] = {
     "image_classification": transformers.AutoModelForImageClassification,
     "semantic_segmentation": transformers.AutoModelForSemanticSegmentation,
@@ -42,12 +44,9 @@ def load_network(folder: Path, algorithm: str) -> Network:
 
 
 class FoldedHead(nn.Module):
-    """SegFormer's decode head with what is linear before its ReLU multiplied out once.
+    """SegFormer's decode head with what is linear before its ReLU multiplied out once, batch norm included.
 
-    Each encoder stage goes through a projection, an upsampling, its slice of the fusing convolution and the batch
-    norm: all linear, and upsampling commutes with what works on each pixel alone. So one matrix a stage does,
-    applied before upsampling, and the sum replaces the concatenation of 4 x 768 channels. Same answers, in half
-    the time and a fifth of the memory.
+    See training/algorithms/semantic_segmentation/head.py. Same answers, in half the time and a fifth of the memory.
     """
 
     def __init__(self, head: Any) -> None:
@@ -55,28 +54,14 @@ class FoldedHead(nn.Module):
         head = head.double()  # so that multiplying out loses nothing; the products are fp32 again
         norm = head.batch_norm
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        bias = norm.bias - norm.running_mean * scale
-        # The head concatenates the stages last one first; so do the fusing convolution's columns.
-        slices = head.linear_fuse.weight[:, :, 0, 0].chunk(len(head.linear_projections), dim=1)[::-1]
-        self.stages = nn.ModuleList()
-        for projection, fuse in zip(head.linear_projections, slices, strict=True):
-            stage = nn.Conv2d(projection.proj.in_features, fuse.shape[0], 1, bias=False)
-            stage.weight = nn.Parameter((scale[:, None] * fuse @ projection.proj.weight)[:, :, None, None].float())
-            bias = bias + scale * (fuse @ projection.proj.bias)
-            self.stages.append(stage)
-        self.bias = nn.Parameter(bias[:, None, None].float())
+        matrices, bias = multiplied(head)
+        self.matrices = nn.ParameterList((scale[:, None] * matrix).float() for matrix in matrices)
+        self.bias = nn.Parameter((norm.bias + scale * (bias - norm.running_mean)).float())
         self.classifier = head.classifier.float()
 
     def forward(self, encoder_hidden_states: tuple[torch.Tensor, ...], **_: Any) -> torch.Tensor:
         """The encoder's maps, (N, C_i, H / 2^(i+2), W / 2^(i+2)) -> logits (N, classes, H / 4, W / 4)."""
-        size = encoder_hidden_states[0].shape[2:]
-        total = self.bias
-        for stage, states in zip(self.stages, encoder_hidden_states, strict=True):
-            part = stage(states)
-            if part.shape[2:] != size:
-                part = nn.functional.interpolate(part, size=size, mode="bilinear", align_corners=False)
-            total = total + part
-        return self.classifier(torch.relu(total))
+        return self.classifier(torch.relu(fused(encoder_hidden_states, list(self.matrices), self.bias)))
 
 
 def fold(network: Network) -> Network:

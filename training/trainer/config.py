@@ -24,6 +24,8 @@ class Config:
     download_seconds: float
     architecture: Mapping[str, Any]
     device: str
+    precision: str
+    loader_workers: int
     seed: int
     resume: bool
     early_stopping: int
@@ -57,6 +59,8 @@ class Config:
             download_seconds=given.get("download_seconds", 120),
             architecture=given.get("architecture") or {},
             device=given.get("device", "auto"),
+            precision=given.get("precision", "auto"),
+            loader_workers=given.get("loader_workers", -1),
             seed=given.get("seed", 42),
             resume=given.get("resume", False),
             early_stopping=given.get("early_stopping", 0),

@@ -1,17 +1,16 @@
-"""Which device, which precision, how many images at once."""
+"""Which device, how many images at once."""
 
 import copy
 import os
-import resource
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import psutil
 import torch
 from transformers import PreTrainedModel
 
 from training.algorithms.base import Message, gettext_noop
+from training.trainer import limits
 from training.trainer.failures import Failure
 
 LARGEST_AUTOMATIC_BATCH = 64  # beyond this a step takes no less time an image, and the learning rate would not fit
@@ -29,19 +28,14 @@ def choose_device(wanted: str) -> str:
     return "cpu"
 
 
-def choose_precision(device: str) -> str:
-    """bf16 where the GPU has it, fp16 where not, fp32 on a CPU."""
-    if device == "cpu":
-        return "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-
-
-def loader_workers(device: str) -> int:
-    """On a CPU 0: the cores are busy with the network, and no process can be left behind. On a GPU up to 4."""
+def loader_workers(device: str, wanted: int = -1) -> int:
+    """Processes that load images: as many as are `wanted`. -1: on a CPU 0, the cores are busy; on a GPU up to 4."""
+    if wanted >= 0:
+        return wanted
     return 0 if device == "cpu" else min(4, (os.cpu_count() or 2) - 1)
 
 
-def starting_batch_size(model: PreTrainedModel, data: Any, train: ModuleType, device: str) -> int:
+def starting_batch_size(model: PreTrainedModel, data: Any, train: ModuleType, device: str, may_hold: int) -> int:
     """Where the search for the largest batch starts.
 
     On a GPU at 64: it says when its memory is full, and accelerate then tries less. A CPU's memory is never
@@ -50,7 +44,7 @@ def starting_batch_size(model: PreTrainedModel, data: Any, train: ModuleType, de
     most = min(LARGEST_AUTOMATIC_BATCH, len(data))
     if device != "cpu":
         return most
-    free = psutil.virtual_memory().available * MEMORY_SHARE
+    free = limits.left_bytes(may_hold) * MEMORY_SHARE
     state = sum(p.numel() for p in model.parameters()) * 4 * 3  # gradients and AdamW's two moments
     return max(1, min(most, int((free - state) / _bytes_an_image(model, data, train))))
 
@@ -59,10 +53,10 @@ def _bytes_an_image(model: PreTrainedModel, data: Any, train: ModuleType) -> int
     """How much memory one image's step takes, by trying it on a copy: random numbers and weights stay as they are."""
     with torch.random.fork_rng(devices=[]):
         trial = copy.deepcopy(model).train()
-        before = psutil.Process().memory_info().rss
+        before = limits.resident_bytes()
+        limits.forget_peak()
         train.loss(trial, train.collate([data[0]])).backward()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return max(peak - before, 16 * 2**20)
+    return max(limits.peak_bytes() - before, 16 * 2**20)
 
 
 def settings(device: str, precision: str) -> Mapping[str, Any]:

@@ -109,7 +109,8 @@ class JobTrainer(Trainer):
     def compute_loss(  # type: ignore[override]
         self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any
     ) -> Any:
-        loss = self.algorithm.loss(model, inputs) * self.share
+        with self.accelerator.autocast():
+            loss = self.algorithm.loss(model, inputs) * self.share
         return (loss, None) if return_outputs else loss
 
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -118,6 +119,7 @@ class JobTrainer(Trainer):
             model.zero_grad()
             free()  # only here: the error had held on to what the step had made
             self.memory.halve()
+            self.memory.tell()
         if not math.isfinite(loss.item()):
             text = gettext_noop(
                 "The training loss became infinite or not a number at step %(step)s. "

@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from training import algorithms
 from training.algorithms.base import Message, gettext_noop
-from training.trainer import checkpoints, devices, limits
+from training.trainer import checkpoints, devices, limits, speed
 from training.trainer.artifacts import save_model
 from training.trainer.config import Config
 from training.trainer.early_stopping import EarlyStopping
@@ -41,7 +41,7 @@ def run(config: Config, events: Events, stop: StopSignal) -> None:
 
     data = read_splits(config, train, preprocessing, labels, events)
     checkpoint, weights = starting_point(config, train, events)
-    model = train.build(config.architecture, labels, weights)
+    model = speed.arrange(train.build(config.architecture, labels, weights))
     used = choices(config, model, data["train"], train, weights)
     events.setting(**used)
     trainer = JobTrainer(
@@ -136,8 +136,9 @@ def choices(config: Config, model: Any, data: Any, train: ModuleType, weights: W
     size = config.hyperparameters["per_device_train_batch_size"]
     return {
         "device": device,
-        "precision": devices.choose_precision(device),
-        "per_device_train_batch_size": size or devices.starting_batch_size(model, data, train, device),
+        "precision": speed.choose_precision(device, data, config.precision),
+        "per_device_train_batch_size": size
+        or devices.starting_batch_size(model, data, train, device, config.memory_bytes),
         "initial_weights": weights.used,
         "parameters": sum(p.numel() for p in model.parameters()),
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -158,7 +159,7 @@ def training_arguments(config: Config, used: dict[str, Any], images: int, train:
         max_grad_norm=train.MAX_GRAD_NORM,
         per_device_eval_batch_size=config.hyperparameters.get("per_device_eval_batch_size", min(size, 4)),
         auto_find_batch_size=config.hyperparameters["per_device_train_batch_size"] == 0,
-        dataloader_num_workers=devices.loader_workers(used["device"]),
+        dataloader_num_workers=devices.loader_workers(used["device"], config.loader_workers),
         dataloader_pin_memory=used["device"] == "cuda",
         dataloader_drop_last=0 < rest < train.SMALLEST_BATCH and images > size,
         **devices.settings(used["device"], used["precision"]),

@@ -124,10 +124,21 @@ def collate(rows: Sequence[Record]) -> dict[str, Any]:
 
 
 def loss(model: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
-    """DETR's set loss, averaged over the decoder's layers, so that it compares with the evaluation's."""
-    layers: int = model.config.decoder_layers  # type: ignore[assignment, union-attr]
-    total: torch.Tensor = model(**batch).loss
-    return total / layers
+    """DETR's set loss, averaged over the decoder's layers, so that it compares with the evaluation's.
+
+    The same as `model(**batch).loss`, but boxes and classes are computed in fp32 whatever the network's own precision:
+    in bf16 a box's edge would be off by up to two pixels of 512.
+    """
+    detr: Any = model
+    found = detr.model(batch["pixel_values"], pixel_mask=batch["pixel_mask"])
+    # (layers, N, queries, width). The last layer's answer is that of its normalised state, as in evaluation.
+    states = torch.stack([*found.intermediate_hidden_states[:-1], found.last_hidden_state])
+    with torch.autocast(states.device.type, enabled=False):
+        logits = detr.class_labels_classifier(states.float())
+        boxes = detr.bbox_predictor(states.float()).sigmoid()
+        truth = (batch["labels"], detr.device)
+        total: torch.Tensor = detr.loss_function(logits[-1], *truth, boxes[-1], detr.config, logits, boxes)[0]
+    return total / detr.config.decoder_layers
 
 
 def evaluation_loss(model: PreTrainedModel, outputs: Mapping[str, torch.Tensor], labels: Any) -> tuple[float, float]:

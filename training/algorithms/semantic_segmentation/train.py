@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, SegformerConfig, SegformerForSemanticS
 
 from training.algorithms.images import open_mask, open_rgb
 from training.algorithms.semantic_segmentation import predict
+from training.algorithms.semantic_segmentation.head import TrainedHead
 from training.algorithms.semantic_segmentation.metrics import Accumulator
 from training.trainer.building import Labels, from_folder, label_fields
 from training.trainer.records import Record, read_records
@@ -41,9 +42,12 @@ def build(architecture: Mapping[str, Any], labels: Labels, weights: Weights) -> 
         if weights.used == "pretrained":  # the encoder's own file says 256, SegFormer-B3's head is 768 wide
             fields["decoder_hidden_size"] = B3["decoder_hidden_size"]
         head = ("decode_head",) if weights.used == "pretrained" else ("decode_head.classifier",)
-        return from_folder(SegformerForSemanticSegmentation, weights.folder, labels, head, **fields)
-    config = SegformerConfig(**{**B3, **fields, **label_fields(labels), **architecture})
-    return SegformerForSemanticSegmentation(config)
+        model = from_folder(SegformerForSemanticSegmentation, weights.folder, labels, head, **fields)
+    else:
+        config = SegformerConfig(**{**B3, **fields, **label_fields(labels), **architecture})
+        model = SegformerForSemanticSegmentation(config)
+    model.decode_head = TrainedHead(model.decode_head)
+    return model
 
 
 def augment(pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

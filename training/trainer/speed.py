@@ -1,0 +1,53 @@
+"""What makes a step quicker and leaves what it computes as it is: precision and memory layout."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from training.algorithms.base import Message, gettext_noop
+from training.trainer.failures import Failure
+
+PRECISIONS = ("auto", "fp32", "bf16")
+# A CPU without one of these computes bf16 in single steps through fp32: slower than fp32 itself.
+CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
+# In pixels. Smaller images are no quicker in bf16 on a CPU: their time goes into reading weights. And PyTorch 2.13
+# computes wrong bf16 gradients there for some convolutions over a single pixel: ResNet-50 has them up to 16 pixels.
+SMALLEST_BF16_SIDE = 64
+
+
+def choose_precision(device: str, data: Any, wanted: str = "auto") -> str:
+    """ "auto": bf16 where the device computes in it, else fp32 on a CPU and fp16 on a GPU. Raises Failure.
+
+    It is that of the forward and backward pass alone: weights, optimiser, loss and evaluation are fp32.
+    """
+    if wanted not in PRECISIONS:
+        text = gettext_noop("The precision %(name)s is not known. Set TRAINING_PRECISION to one of: %(known)s.")
+        raise Failure("bad_config", Message(text, {"name": wanted, "known": ", ".join(PRECISIONS)}))
+    if device == "cpu" and smallest_side(data) < SMALLEST_BF16_SIDE:
+        return "fp32"
+    if wanted != "auto":
+        return wanted
+    if device == "cpu":
+        return "bf16" if cpu_has_bf16() else "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def smallest_side(data: Any) -> int:
+    """The shortest side, in pixels, of what the network is shown. `data` has at least one row."""
+    shapes = {data.shape(row) for row in range(len(data))}
+    return int(min(min(shape) for shape in shapes) if all(shapes) else min(data[0]["pixels"].shape[1:]))
+
+
+def cpu_has_bf16() -> bool:
+    """False too where PyTorch is too old to say."""
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in CPU_BF16)
+
+
+def arrange(model: Any) -> Any:
+    """Put the channels of a convolution's weights last in memory; its input then follows.
+
+    Vector units and a GPU's tensor cores take all channels of a pixel at once. Shapes, names and values stay.
+    """
+    return model.to(memory_format=torch.channels_last)
