@@ -113,9 +113,7 @@ def _exif(root: Path, plan: list[str], step: Step) -> None:
             elif kind in ("WEBP", "AVIF"):
                 options["quality"] = 95
             upright = ImageOps.exif_transpose(image)
-            if kind != "TIFF":  # whose orientation is a tag of its own, which is not written again
-                options["exif"] = upright.getexif()
-            _save(upright, root / file, kind, **options)
+            _save(upright, root / file, kind, exif=upright.getexif(), **options)
         step(done, len(plan))
 
 

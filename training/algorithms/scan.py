@@ -141,8 +141,11 @@ class Scan:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF's orientation, 1 (upright) to 8. Where nothing came with the pixels nothing is looked for: half the time."""
-    if not image.info and image.format in ("PNG", "JPEG", "BMP", "PPM"):
+    """EXIF's orientation, 1 (upright) to 8. Pillow turns a TIFF by itself, from its size on: it always is upright.
+
+    Where nothing came with the pixels nothing is looked for: half the time.
+    """
+    if image.format == "TIFF" or (not image.info and image.format in ("PNG", "JPEG", "BMP", "PPM")):
         return 1
     orientation: Any = image.getexif().get(0x0112)
     return orientation if orientation in range(2, 9) else 1
