@@ -20,8 +20,12 @@ PASSWORD = "correct-horse-battery"
 class RunningConsole:
     url: str
     home: Path
-    process: subprocess.Popen
     environment: dict[str, str]
+    process: subprocess.Popen
+
+    def launch(self) -> None:
+        """Start its processes again, after they were killed."""
+        self.process = _launch(self.home, self.environment)
 
     def manage(self, *arguments: str, timeout: float = 60) -> str:
         """Run `manage.py` against this console. -> its standard output."""
@@ -75,17 +79,19 @@ def start(home: Path, **variables: str) -> RunningConsole:
         "STOP_GRACE_SECONDS": "20",
         **variables,
     }
-    with (home / "console.out").open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "console_run"], cwd=ROOT, env=environment, stdout=out, stderr=out
-        )
-    console = RunningConsole(f"http://127.0.0.1:{port}", home, process, environment)
+    console = RunningConsole(f"http://127.0.0.1:{port}", home, environment, _launch(home, environment))
     deadline = time.monotonic() + 90
     while "The console is ready" not in console.output():
-        assert process.poll() is None, console.output()
+        assert console.process.poll() is None, console.output()
         assert time.monotonic() < deadline, console.output()
         time.sleep(0.1)
     return console
+
+
+def _launch(home: Path, environment: dict[str, str]) -> subprocess.Popen:
+    with (home / "console.out").open("ab") as out:
+        command = [sys.executable, "manage.py", "console_run"]
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
 
 
 @contextmanager

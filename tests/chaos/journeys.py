@@ -1,0 +1,204 @@
+"""What a person has the console do, again and again: zip -> dataset -> training -> model -> endpoint -> answer -> gone.
+
+Each step is a job. Its result must equal that of the first journey, which nothing disturbed; where the console says
+that it failed, the reason must be true, and the step is done again.
+"""
+
+import zipfile
+from pathlib import Path
+from threading import Event
+from typing import Any, NamedTuple
+
+from console.sdk import Client
+from tests.chaos.ledger import DIFFERS, LOST, REASON, Job, Ledger, Wrong
+from tests.chaos.patient import Patient
+from training import samples
+
+KILLED = ("killed", "gone", "ended", "crashed", "stopped answering")  # what a true reason after a kill says
+TRIES = 4  # of a step that may fail for a true reason
+
+
+class Plan(NamedTuple):
+    """Many short steps with a checkpoint every few: there is always something to lose."""
+
+    hyperparameters: dict[str, int | float]
+    image: str
+
+
+PLANS = {
+    "image_classification": Plan(
+        {"num_train_epochs": 8, "per_device_train_batch_size": 8, "learning_rate": 0.001, "save_steps": 4},
+        "test/triangle/000.png",
+    ),
+    "semantic_segmentation": Plan(
+        {"num_train_epochs": 1.5, "per_device_train_batch_size": 4, "save_steps": 3}, "test/images/000.png"
+    ),
+    "object_detection": Plan(
+        {"num_train_epochs": 1.5, "per_device_train_batch_size": 4, "save_steps": 3}, "test/000.png"
+    ),
+}
+
+
+class Results(NamedTuple):
+    """What must come out the same each time."""
+
+    images: dict[str, int]
+    figures: dict[str, Any]
+    answer: Any
+
+
+class Journeys:
+    """Of one algorithm, on a client of its own."""
+
+    def __init__(self, algorithm: str, client: Client, ledger: Ledger, folder: Path, patience: float) -> None:
+        self.algorithm, self.plan, self.ledger = algorithm, PLANS[algorithm], ledger
+        self.console = Patient(client, patience)
+        self.zip = folder / f"{algorithm}.zip"
+        samples.write(algorithm, self.zip)
+        with zipfile.ZipFile(self.zip) as archive:
+            self.image = archive.read(self.plan.image)
+        self.reference: Results | None = None
+        self.endpoint: dict[str, Any] = {}
+
+    def first(self, *, serve: bool) -> None:
+        """Undisturbed: its results are the reference. With `serve` its endpoint stays."""
+        name = f"{self.algorithm} 0"
+        images, dataset = self.dataset(name)
+        figures, training = self.training(name, dataset)
+        model = self.model(name, training)
+        self.endpoint, answer = self.deployment(name, model)
+        self.reference = Results(images, figures, answer)
+        if not serve:
+            self.forget(self.endpoint, model, training, dataset)
+
+    def until(self, stop: Event) -> None:
+        """One after the other. A wrong one is in the ledger; what it made stays, to be looked at."""
+        number = 0
+        while not stop.is_set():
+            number += 1
+            try:
+                self._one(f"{self.algorithm} {number}", stop)
+            except Wrong as wrong:
+                self.ledger.note(wrong, f"{self.algorithm} {number}")
+
+    def call_until(self, stop: Event) -> None:
+        """Call the first journey's stage: an answer is right, or there is none yet."""
+        number = 0
+        while not stop.is_set():
+            number += 1
+            try:
+                with self.ledger.job("call", f"{self.algorithm} {number}"):
+                    self._same("answer", self.call(self.endpoint))
+            except Wrong:
+                continue
+            stop.wait(0.2)
+
+    def _one(self, name: str, stop: Event) -> None:
+        images, dataset = self.dataset(name)
+        self._same("images", images)
+        made = [dataset]
+        if not stop.is_set():
+            _figures, training = self.training(name, dataset)
+            made.insert(0, training)
+            if not stop.is_set():
+                model = self.model(name, training)
+                made.insert(0, model)
+                if not stop.is_set():
+                    endpoint, _answer = self.deployment(name, model)
+                    made.insert(0, endpoint)
+        self.forget(*made)
+
+    def dataset(self, name: str) -> tuple[dict[str, int], dict[str, Any]]:
+        fields = {"name": name, "algorithm": self.algorithm}
+        for _try in range(TRIES):
+            with self.ledger.job("upload", name):
+                made = self.console.make(
+                    "datasets", name, lambda: self.console.client.upload("datasets/", fields, self.zip)
+                )
+            with self.ledger.job("ingest", name) as job:
+                found = self.ended("datasets", made, "READY", job)
+                if job.outcome != REASON:
+                    return found["images"], found
+            self.forget(found)
+        raise Wrong(LOST, f"{name}: no dataset after {TRIES} tries")
+
+    def training(self, name: str, dataset: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A training that was killed more often than it is resumed by itself is resumed by its owner."""
+        body = {
+            "name": name,
+            "dataset": dataset["id"],
+            "initial_weights": "scratch",
+            "device": "cpu",
+            "hyperparameters": {**self.plan.hyperparameters, "logging_steps": 1},
+        }
+        made = self.console.make("trainings", name, lambda: self.console.client.post("trainings/", body))
+        for _try in range(TRIES):
+            with self.ledger.job("training", name) as job:
+                found = self.ended("trainings", made, "COMPLETE", job)
+                if job.outcome != REASON:
+                    figures = {"metrics": found["metrics"], "test_metrics": found["test_metrics"]}
+                    self._same("figures", figures)
+                    return figures, found
+            self.console.act(f"trainings/{made['id']}/resume/")
+        raise Wrong(LOST, f"{name}: not trained after {TRIES} resumes")
+
+    def model(self, name: str, training: dict[str, Any]) -> dict[str, Any]:
+        body = {"name": name, "training": training["id"]}
+        for _try in range(TRIES):
+            with self.ledger.job("model", name) as job:
+                made = self.console.make("models", name, lambda: self.console.client.post("models/", body))
+                found = self.ended("models", made, "ACTIVE", job)
+                if job.outcome != REASON:
+                    if not found["metrics"].items() <= training["metrics"].items():
+                        raise Wrong(DIFFERS, f"the model says {found['metrics']}, its training {training['metrics']}")
+                    return found
+            self.forget(found)
+        raise Wrong(LOST, f"{name}: no model after {TRIES} tries")
+
+    def deployment(self, name: str, model: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        body = {"name": name, "model": model["id"], "access": "open"}
+        for _try in range(TRIES):
+            with self.ledger.job("deployment", name) as job:
+                made = self.console.make("endpoints", name, lambda: self.console.client.post("endpoints/", body))
+                found = self.ended("endpoints", made, "ACTIVE", job)
+                if job.outcome != REASON:
+                    answer = self.call(found)
+                    self._same("answer", answer)
+                    return found, answer
+            self.forget(found)
+        raise Wrong(LOST, f"{name}: not deployed after {TRIES} tries")
+
+    def call(self, endpoint: dict[str, Any]) -> Any:
+        url = endpoint["url"]
+        answer = self.console.until(url, lambda: self.console.client.infer(url, [self.image]))
+        return _rounded(answer)
+
+    def ended(self, kind: str, made: dict[str, Any], wanted: str, job: Job) -> dict[str, Any]:
+        """Wait for the end. A failure whose reason is true is written down; any other is a loss."""
+        found = self.console.ended(f"{kind}/{made['id']}/", wanted)
+        if found["status"] != wanted:
+            reason = str(found.get("status_reason") or "")
+            if not any(word in reason for word in KILLED):
+                raise Wrong(LOST, f"{found['status']}: {reason or 'no reason'}")
+            job.outcome, job.note = REASON, reason
+            self.ledger.say(f"{job.kind} {job.name}: {found['status']}: {reason.splitlines()[0]}")
+        return found
+
+    def forget(self, *made: dict[str, Any]) -> None:
+        """Delete, in this order."""
+        for row in made:
+            with self.ledger.job("deletion", row["name"]):
+                self.console.delete(row["address"])
+
+    def _same(self, what: str, value: Any) -> None:
+        if self.reference is not None and (expected := getattr(self.reference, what)) != value:
+            raise Wrong(DIFFERS, f"{what}: {value} instead of {expected}")
+
+
+def _rounded(answer: Any) -> Any:
+    """Scores to five places: threads may add up in another order."""
+    if isinstance(answer, float):
+        return round(answer, 5)
+    if isinstance(answer, dict):
+        return {name: _rounded(value) for name, value in answer.items()}
+    return [_rounded(value) for value in answer] if isinstance(answer, list) else answer

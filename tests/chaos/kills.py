@@ -1,0 +1,93 @@
+"""Which processes a console has, and SIGKILL for one of them or all."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import psutil
+
+from tests.running import RunningConsole
+
+EVERYTHING = "everything"
+KINDS = ("web", "worker", "trainer worker", "trainer", "stages", "engine", "launcher", EVERYTHING)
+# What a process's command line says of its kind. An export works for a worker: they are one kind.
+SIGNS = (
+    ("console.asgi", "web"),
+    ("models_registry.export", "worker"),
+    ("training.trainer", "trainer"),
+    ("endpoints.engine", "engine"),
+    ("worker", "worker"),
+    ("trainer_worker", "trainer worker"),
+    ("serve_stages", "stages"),
+    ("console_run", "launcher"),
+)
+WAIT_SECONDS = 20  # for a trainer or an engine to kill
+WATCHERS = 4  # the launcher has one for each line of the Procfile
+POOL = {"worker": 2, "trainer worker": 2}  # as many as WORKERS and TRAINING_SLOTS of this console
+PARTS = 4  # of a worker besides its pool: first process, sentinel, monitor, pusher
+
+
+def kind_of(process: psutil.Process) -> str:
+    """ "other" for one that is just becoming something, or has just ended."""
+    try:
+        command = process.cmdline()
+    except psutil.NoSuchProcess:
+        return "other"
+    words = {word.removesuffix(":application") for word in command}
+    return next((kind for sign, kind in SIGNS if sign in words), "other")
+
+
+def by_kind(console: RunningConsole) -> dict[str, list[psutil.Process]]:
+    found: dict[str, list[psutil.Process]] = {}
+    for process in console.processes():
+        found.setdefault(kind_of(process), []).append(process)
+    return found
+
+
+def kill_one(console: RunningConsole, choice: random.Random, kinds: Sequence[str] = KINDS) -> tuple[str, str]:
+    """Kill a process of one of `kinds`, each as likely as the others. -> (its kind, what is to be said about it).
+
+    When none of these is there for a while, a process of any other kind is killed instead.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (kinds_now := [kind for kind in kinds if kind == EVERYTHING or kind in by_kind(console)]):
+        if time.monotonic() > deadline:
+            kinds = KINDS
+        time.sleep(0.1)
+    kind = choice.choice(kinds_now)
+    if kind == EVERYTHING:
+        return kind, f"{kill_everything(console)} processes"
+    living = by_kind(console).get(kind, [])
+    victim = choice.choice(sorted(living, key=lambda process: process.pid)) if living else None
+    if victim is None:
+        return kill_one(console, choice)  # it has just ended
+    _kill(victim)
+    return kind, f"pid {victim.pid}, one of {len(living)}"
+
+
+def kill_everything(console: RunningConsole) -> int:
+    """Until none is left: one may start another between the look and the kill. -> how many there were."""
+    killed: set[int] = set()
+    while processes := console.processes():
+        for process in processes:
+            killed.add(process.pid)
+            _kill(process)
+        psutil.wait_procs(processes, timeout=1)
+    return len(killed)
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return
+
+
+def strayed(console: RunningConsole, engines: int) -> Counter[str]:
+    """How many processes of each kind are there beyond those of a console without work; below zero: missing."""
+    idle = Counter({"web": 1, "stages": 1, "engine": engines, "launcher": 1 + WATCHERS})
+    idle.update({kind: PARTS + pool for kind, pool in POOL.items()})
+    now = Counter({kind: len(processes) for kind, processes in by_kind(console).items()})
+    now.subtract(idle)
+    return Counter({kind: count for kind, count in now.items() if count})
