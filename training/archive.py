@@ -161,11 +161,16 @@ def _check_sizes(entries: list[Entry], folder: Path, limits: Limits, report: Rep
         elif info.header_offset < 0:
             report.error("entry_damaged", _("The zip's table of contents is damaged. Make the zip again."), entry.name)
         elif info.compress_type not in METHODS:
-            text = _("The file is compressed with %(method)s, which is not supported. Zip it with ordinary “deflate”.")
+            text = _(
+                "The file is compressed by a method that is not supported (%(method)s). Zip it with ordinary “deflate”."
+            )
             method = OTHER_METHODS.get(info.compress_type, str(info.compress_type))
             report.error("compression_method", text, entry.name, method=method)
         elif info.file_size > CHUNK and info.file_size > limits.ratio * max(info.compress_size, 1):
-            text = _("The file grows %(ratio)s-fold when it is unpacked; the limit is %(limit)s. Is it a zip bomb?")
+            text = _(
+                "The file grows %(ratio)s-fold when it is unpacked; the limit is %(limit)s. Is it a zip bomb? If not, "
+                "zip it without compression."
+            )
             ratio = info.file_size // max(info.compress_size, 1)
             report.error("ratio_too_high", text, entry.name, ratio=ratio, limit=limits.ratio)
     _check_overlaps(entries, report)
@@ -180,7 +185,10 @@ def _check_total(entries: list[Entry], folder: Path, limits: Limits, report: Rep
         text = _("The zip unpacks to %(total)s bytes; the limit is %(limit)s. Split it into several datasets.")
         report.error("too_large", text, total=total, limit=limits.bytes)
     elif total > SMALL and ratio > limits.ratio and not report.errors:
-        text = _("The zip grows %(ratio)s-fold when it is unpacked; the limit is %(limit)s. Is it a zip bomb?")
+        text = _(
+            "The zip grows %(ratio)s-fold when it is unpacked; the limit is %(limit)s. Is it a zip bomb? If not, "
+            "zip it without compression."
+        )
         report.error("ratio_too_high", text, ratio=ratio, limit=limits.ratio)
     elif total > (free := shutil.disk_usage(folder).free):
         text = _("The zip unpacks to %(total)s bytes, but only %(free)s are free on the console's disk. Make room.")

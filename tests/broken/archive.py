@@ -65,7 +65,7 @@ def absolute(name: str) -> Expected:
 
 
 NO_FILE = ("symbolic link or a device", "Put the file itself")
-BOMB = ("-fold", "limit is 100", "zip bomb")
+BOMB = ("-fold", "limit is 100", "zip bomb", "without compression")
 METHOD = ("“deflate”",)
 
 CASES = [

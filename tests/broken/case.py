@@ -56,6 +56,13 @@ class Case:
     def status(self) -> str:
         return "INVALID" if any(problem.level == "error" for problem in self.problems) else "READY"
 
+    @property
+    def mendable(self) -> bool:
+        """Whether a mend is expected to be offered, and nothing stands that only a person can mend."""
+        mends = [any("[mend:" in word for word in problem.words) for problem in self.problems]
+        levels = [problem.level for problem in self.problems]
+        return any(mends) and all(mend for mend, level in zip(mends, levels, strict=True) if level == "error")
+
     def differences(self, report: list[dict[str, Any]]) -> list[str]:
         """What the report names wrongly, too vaguely, not at all, or without need: one line each."""
         left, lines = list(report), []

@@ -27,7 +27,7 @@ def missing(split: str, *words: str) -> Expected:
 
 
 def too_deep(split: str, found: str) -> Expected:
-    return missing(split, f"“{found}”", "Move it up")
+    return missing(split, f"“{found}”", "Move it up", "[mend: nested_root]")
 
 
 PICTURE = encoded(picture(3))
@@ -98,7 +98,7 @@ CASES = [
     labelled(
         "empty label",
         lambda: pets() | {"train/cow/": b""},
-        warning("label_empty", "train/cow", "no images", "Put some into it"),
+        warning("label_empty", "train/cow", "no images", "Put some into it", "[mend: empty_label]"),
     ),
     labelled(
         "a single label",

@@ -66,7 +66,11 @@ def outside(*sides: int) -> Case:
 
 
 def empty(name: str, *sides: int) -> Case:
-    return boxed(name, lambda: more(box(*sides)), warning("box_empty", IMAGE, "annotation 31", "no area", "left out"))
+    return boxed(
+        name,
+        lambda: more(box(*sides)),
+        warning("box_empty", IMAGE, "annotation 31", "no area", "left out", "[mend: box_clip]"),
+    )
 
 
 def no_box(name: str, make) -> Case:
@@ -96,7 +100,7 @@ def two_of_one_name() -> Files:
     return changed(categories=cows) | {VALIDATION: changed("validation", categories=cows)[VALIDATION]}
 
 
-OUTSIDE = error("box_outside", IMAGE, "annotation 31", "64 x 64", "Correct or remove it")
+OUTSIDE = error("box_outside", IMAGE, "annotation 31", "64 x 64", "Correct or remove it", "[mend: box_clip]")
 COCO = ("Export it again in the COCO format",)
 ID = ("“id” that is a whole number", "Give it one")
 
@@ -227,7 +231,7 @@ CASES = [
         lambda: with_category(id=1, name="cow"),
         error("category_twice", TRAIN, "the id 1", "an id of its own"),
     ),
-    boxed("two categories of one name", two_of_one_name, error("label_twice", "", "“cow”", "a name of its own")),
+    boxed("two categories of one name", two_of_one_name, error("label_twice", TRAIN, "“cow”", "a name of its own")),
     boxed(
         "category that means another class in validation",
         lambda: changed("validation", categories=[{"id": 1, "name": "thing-2"}, {"id": 2, "name": "thing-1"}]),

@@ -72,12 +72,12 @@ def of_every_format() -> Files:
 
 
 def animated() -> Files:
-    frames = [picture(2, 950 + n) for n in range(3)]
-    options = {"save_all": True, "append_images": frames[1:]}
-    kinds = (("gif", "GIF"), ("png", "PNG"), ("webp", "WEBP"), ("tif", "TIFF"))
-    return pets() | {
-        f"train/cat/many.{suffix}": encoded(frames[n], kind, **options) for n, (suffix, kind) in enumerate(kinds[:1])
-    }
+    """Several frames or pages, of which the first counts."""
+    files = pets()
+    for number, (suffix, kind) in enumerate((("gif", "GIF"), ("png", "PNG"), ("webp", "WEBP"), ("tif", "TIFF"))):
+        first, *others = (picture(2, 950 + 3 * number + frame) for frame in range(3))
+        files[f"train/cat/frames{number}.{suffix}"] = encoded(first, kind, save_all=True, append_images=others)
+    return files
 
 
 def turned() -> Files:

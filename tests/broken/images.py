@@ -5,6 +5,7 @@ import struct
 import zlib
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.broken.case import CLASSIFICATION, Case, Expected, error, warning
 from tests.broken.zips import pets
@@ -30,6 +31,13 @@ def png(width: int, height: int, data: bytes = b"") -> bytes:
 
     header = struct.pack(">LLBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+def text_bomb() -> bytes:
+    """A PNG whose comment is 20 MB of zeros, packed into 20 KB."""
+    made = PngInfo()
+    made.add_text("Comment", "0" * 20_000_000, zip=True)
+    return encoded(picture(0, 78), "PNG", pnginfo=made)
 
 
 def changed(raw: bytes, at: int) -> bytes:
@@ -102,6 +110,9 @@ CASES = [
         "train/dog/a.pdf",
         lambda: b"%PDF-1.7\n" + bytes(300),
         warning("left_out", "train/dog/a.pdf", "not an image and is left out"),
+    ),
+    image(
+        "PNG with a text that unpacks to 20 MB", "train/cat/a.png", text_bomb, damaged("train/cat/a.png", "too large")
     ),
     image("text among images", NOTES, lambda: b"notes", warning("left_out", NOTES, "not an image and is left out")),
     image(

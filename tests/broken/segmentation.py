@@ -63,7 +63,7 @@ def both_broken() -> Files:
 
 NO_LIST = ("Add it", '"image": "images/')
 IDS = ("Name them, or use 255",)
-NUMBERS = ("from 0 to 65535", "such a number")
+NUMBERS = ("write a whole number from 0 to 65535",)
 HALF_A_PAIR = b'{"0": "a", "1": "\\ud83d", "2": "b"}'
 
 CASES = [
@@ -96,6 +96,7 @@ CASES = [
     masked(
         "list in UTF-16", lambda: streets() | {LIST: _streets()[LIST].decode().encode("utf-16")}, no_json(LIST, "UTF-8")
     ),
+    masked("list of 200,000 brackets", lambda: streets() | {LIST: b"[" * 200_000}, no_json(LIST)),
     masked("list that is empty", lambda: streets() | {LIST: b""}, no_json(LIST, "empty")),
     masked(
         "object in place of a list",
@@ -225,7 +226,7 @@ CASES = [
         lambda: with_names({"0": "a", "1": "b", "2": "a"}),
         error("label_twice", NAMES, "“a”", "a name of its own"),
     ),
-    masked("id2lable with half a letter", lambda: with_names(HALF_A_PAIR), no_json(NAMES)),
+    masked("id2lable with half a letter", lambda: with_names(HALF_A_PAIR), no_json(NAMES, "half a letter")),
     masked(
         "id2lable of one class",
         lambda: with_names({"0": "background"}),

@@ -186,7 +186,7 @@ def test_no_box_at_all_and_names_that_mean_two_classes_are_errors(tmp_path):
     (tmp_path / "second").mkdir()
     twice = [{"id": 1, "name": "cat"}, {"id": 2, "name": "cat"}]
     result = check(tmp_path / "second", changed(detection_files(validation=0), categories=twice))
-    assert result.found() == [("label_twice", "")]
+    assert result.found() == [("label_twice", TRAIN)]
 
 
 def test_a_category_must_mean_the_same_in_every_split(tmp_path):

@@ -123,7 +123,7 @@ def read_json(root: Path, file: str, kind: type, shape: str, report: Report) -> 
         text = decoded(path.read_bytes())
         content = json.loads(text)
         if HALF_A_PAIR.search(text):  # maybe: a whole pair is a letter like any other
-            json.dumps(content, ensure_ascii=False).encode()  # else nobody could store or show what is in it
+            _check_letters(content)
     except (ValueError, RecursionError) as error:
         reason = error.args[0] if error.args and isinstance(error.args[0], Message) else str(error)
         text = _("The file is not valid JSON (%(reason)s). Correct it or export it again.")
@@ -133,6 +133,15 @@ def read_json(root: Path, file: str, kind: type, shape: str, report: Report) -> 
         report.error("json_shape", shape, file)
         return None
     return content
+
+
+def _check_letters(content: Any) -> None:
+    """Raises ValueError(Message) for half a letter: nobody could store or show it."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start : error.end])
+        raise ValueError(Message(_("%(half)s is half a letter"), {"half": half})) from error
 
 
 def decoded(raw: bytes) -> str:

@@ -173,7 +173,7 @@ def _categories(splits: list[Split], report: Report) -> dict[int, str]:
     for name, count in Counter(classes.values()).items():
         if count > 1:
             text = _("%(count)s ids have the name “%(name)s”. Give each class a name of its own.")
-            report.error("label_twice", text, count=count, name=name)
+            report.error("label_twice", text, splits[0].file, count=count, name=name)
     for identity, name in classes.items():
         if used.get("train") and not used["train"][identity]:
             text = _("The class “%(name)s” has no boxes in train, so it cannot be learnt. Add some.")

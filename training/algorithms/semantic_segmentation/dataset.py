@@ -79,7 +79,7 @@ def _labels(root: Path, report: Report) -> dict[int, str] | None:
     names: dict[int, str] = {}
     for key, name in content.items():
         if not (key.isascii() and key.isdigit() and len(key) < 10 and int(key) < 65536):
-            text = _("“%(key)s” is not a class id. Write such a number as from 0 to 65535.")
+            text = _("“%(key)s” is not a class id: write a whole number from 0 to 65535.")
             report.error("label_id", text, file, key=key[:40])
         elif check_label(name, file, report):
             names[int(key)] = name
