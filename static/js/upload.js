@@ -17,9 +17,9 @@
   const fill = (sentence, values) => sentence.replace(/%\((\w+)\)s/g, (_, name) => values[name]);
   const size = (bytes) => {
     const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
-    const power = Math.min(units.length - 1, Math.floor(Math.log(Math.max(bytes, 1)) / Math.log(1000)));
+    const power = Math.min(units.length - 1, Math.floor(Math.log(Math.max(bytes, 1)) / Math.log(1024)));
     const options = { style: "unit", unit: units[power], maximumFractionDigits: power > 1 ? 1 : 0 };
-    return number(bytes / 1000 ** power, options);
+    return number(bytes / 1024 ** power, options);
   };
 
   function chosen(file) {

@@ -1,6 +1,5 @@
 """The upload page on a bad line: cuts, pauses, a page that was closed, an upload that was deleted meanwhile."""
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def no_piece_passes(page: Page) -> None:
     def decide(route: Route) -> None:
         route.abort() if route.request.method == "PATCH" else route.continue_()
 
-    page.route("**/datasets/upload/*/", decide)
+    page.route("**/datasets/upload/*", decide)
 
 
 def test_it_goes_on_by_itself_after_the_line_was_cut(open_upload, live_server, zipped):
@@ -114,7 +113,7 @@ def test_an_upload_that_was_deleted_meanwhile_is_not_begun_anew(open_upload, liv
     expect(page.locator("#upload-text")).to_contain_text("The connection is lost")
     row = open_upload(live_server.url)
     row.get_by_role("link", name="road signs").click()
-    expect(row.locator("#detail")).to_contain_text(re.compile("0\xa0bytes / .* MB"))
+    expect(row.locator("#detail")).to_contain_text("Choose the same file again")
     row.locator("#detail").get_by_role("button", name="Delete").click()
     row.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(row.locator("#messages")).to_contain_text("is being deleted")
