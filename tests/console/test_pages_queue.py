@@ -34,7 +34,7 @@ def test_the_expected_start_is_told_as_about(editor, queued, pets):
     heartbeats.beat("training", 1)
     assert "In the queue: it is next. Expected start: soon" in text_of(editor, queued)
     served.training(pets, "busy", "RUNNING", eta_seconds=630)
-    assert "Expected start: about 10 minutes from now" in text_of(editor, queued)
+    assert "Expected start: in about 10 minutes" in text_of(editor, queued)
     assert "예상 시작: 약 10분 후" in text_of(editor, queued, "ko")
 
 
