@@ -4,20 +4,18 @@ python -m tests.chaos --kills 100 --minutes 20 [--seed 7] [--services] [--databa
 """
 
 import argparse
-import random
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.chaos.journeys import PLANS
 from tests.chaos.run import Chaos
 from tests.chaos.services import Absent, empty_broker, empty_database
 
 
 def main() -> int:
     options = _parser().parse_args()
-    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
-    print(f"seed {seed}, {options.kills} kills within {options.minutes:g} minutes", flush=True)
     variables: dict[str, str] = {}
     with ExitStack() as stack:
         if options.services:
@@ -32,12 +30,14 @@ def main() -> int:
         if options.broker_url:
             variables["BROKER_URL"] = options.broker_url
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
-        chaos = Chaos(home=home, seed=seed, patience=options.patience, variables=variables)
-        ledger = chaos.run(options.algorithm or None, kills=options.kills, seconds=options.minutes * 60)
-        print(
-            f"\nOn {'PostgreSQL' if options.database_url else 'SQLite'} with "
-            f"{'Redis' if options.broker_url else 'the database'} as the broker, seed {seed}:\n\n{ledger.tables()}"
+        chaos = Chaos(home, seed=options.seed, patience=options.patience, variables=variables)
+        print(f"seed {chaos.seed}, {options.kills} kills within {options.minutes:g} minutes", flush=True)
+        ledger = chaos.run(
+            options.algorithm or list(PLANS), kills=options.kills, seconds=options.minutes * 60, quick=options.quick
         )
+        database = "PostgreSQL" if options.database_url else "SQLite"
+        broker = "Redis" if options.broker_url else "the database"
+        print(f"\n{database}, {broker} as the broker, seed {chaos.seed}:\n\n{ledger.tables()}")
         if not ledger.flawless():
             kept = Path(tempfile.mkdtemp(prefix="chaos-log-")) / "console.out"
             kept.write_bytes((home / "console.out").read_bytes())
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="of the moments and the victims; printed (default: a random one)")
     parser.add_argument("--patience", type=float, default=300, help="seconds after which a job counts as lost")
     parser.add_argument("--algorithm", action="append", help="only this one; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="with as little as possible before the first kill")
     parser.add_argument("--services", action="store_true", help="with this machine's PostgreSQL and Redis")
     parser.add_argument("--database-url", default="", help="an empty database in place of SQLite")
     parser.add_argument("--broker-url", default="", help="a Redis database in place of the database as the broker")

@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
 
-from console.sdk import Client
 from tests.chaos.ledger import DIFFERS, LOST, REASON, Job, Ledger, Wrong
 from tests.chaos.patient import Patient
 from training import samples
@@ -48,17 +47,18 @@ class Results(NamedTuple):
 
 
 class Journeys:
-    """Of one algorithm, on a client of its own."""
+    """Of one algorithm."""
 
-    def __init__(self, algorithm: str, client: Client, ledger: Ledger, folder: Path, patience: float) -> None:
+    def __init__(self, algorithm: str, console: Patient, ledger: Ledger, folder: Path) -> None:
         self.algorithm, self.plan, self.ledger = algorithm, PLANS[algorithm], ledger
-        self.console = Patient(client, patience)
+        self.console = console
         self.zip = folder / f"{algorithm}.zip"
         samples.write(algorithm, self.zip)
         with zipfile.ZipFile(self.zip) as archive:
             self.image = archive.read(self.plan.image)
         self.reference: Results | None = None
-        self.endpoint: dict[str, Any] = {}
+        self.endpoint: dict[str, Any] = {}  # the first journey's, when it stays
+        self.first_training: dict[str, Any] = {}
 
     def first(self, *, serve: bool) -> None:
         """Undisturbed: its results are the reference. With `serve` its endpoint stays."""
@@ -81,17 +81,25 @@ class Journeys:
             except Wrong as wrong:
                 self.ledger.note(wrong, f"{self.algorithm} {number}")
 
-    def call_until(self, stop: Event) -> None:
-        """Call the first journey's stage: an answer is right, or there is none yet."""
+    def trained(self) -> None:
+        """The beginning of a first journey, for a run that has no time for more: there is no answer to compare."""
+        name = f"{self.algorithm} 0"
+        images, dataset = self.dataset(name)
+        figures, self.first_training = self.training(name, dataset)
+        self.reference = Results(images, figures, None)
+
+    def models_until(self, stop: Event) -> None:
+        """Models of the training of `trained`, deployed and deleted."""
         number = 0
         while not stop.is_set():
             number += 1
+            name = f"{self.algorithm} model {number}"
             try:
-                with self.ledger.job("call", f"{self.algorithm} {number}"):
-                    self._same("answer", self.call(self.endpoint))
-            except Wrong:
-                continue
-            stop.wait(0.2)
+                model = self.model(name, self.first_training)
+                made = [model] if stop.is_set() else [self.deployment(name, model)[0], model]
+                self.forget(*made)
+            except Wrong as wrong:
+                self.ledger.note(wrong, name)
 
     def _one(self, name: str, stop: Event) -> None:
         images, dataset = self.dataset(name)
@@ -162,16 +170,11 @@ class Journeys:
                 made = self.console.make("endpoints", name, lambda: self.console.client.post("endpoints/", body))
                 found = self.ended("endpoints", made, "ACTIVE", job)
                 if job.outcome != REASON:
-                    answer = self.call(found)
+                    answer = answer_of(self.console, found["url"], "", self.image)
                     self._same("answer", answer)
                     return found, answer
             self.forget(found)
         raise Wrong(LOST, f"{name}: not deployed after {TRIES} tries")
-
-    def call(self, endpoint: dict[str, Any]) -> Any:
-        url = endpoint["url"]
-        answer = self.console.until(url, lambda: self.console.client.infer(url, [self.image]))
-        return _rounded(answer)
 
     def ended(self, kind: str, made: dict[str, Any], wanted: str, job: Job) -> dict[str, Any]:
         """Wait for the end. A failure whose reason is true is written down; any other is a loss."""
@@ -191,8 +194,36 @@ class Journeys:
                 self.console.delete(row["address"])
 
     def _same(self, what: str, value: Any) -> None:
-        if self.reference is not None and (expected := getattr(self.reference, what)) != value:
+        """As in the first journey, as far as that went."""
+        expected = getattr(self.reference, what, None)
+        if expected is not None and expected != value:
             raise Wrong(DIFFERS, f"{what}: {value} instead of {expected}")
+
+
+class Caller:
+    """Calls one stage that stays: its answer is right, or there is none yet."""
+
+    def __init__(self, console: Patient, ledger: Ledger, *, url: str, key: str, image: bytes) -> None:
+        self.console, self.ledger = console, ledger
+        self.stage = (url, key, image)
+        self.expected = answer_of(console, *self.stage)
+
+    def until(self, stop: Event) -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            try:
+                with self.ledger.job("call", str(number)):
+                    answer = answer_of(self.console, *self.stage)
+                    if answer != self.expected:
+                        raise Wrong(DIFFERS, f"answer: {answer} instead of {self.expected}")
+            except Wrong:
+                continue
+            stop.wait(0.2)
+
+
+def answer_of(console: Patient, url: str, key: str, image: bytes) -> Any:
+    return _rounded(console.until(url, lambda: console.client.infer(url, [image], key)))
 
 
 def _rounded(answer: Any) -> Any:

@@ -1,47 +1,70 @@
 """One run: start, an undisturbed journey of each algorithm, kills while more of them go on, the end."""
 
+import base64
+import json
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from console.sdk import Client
-from tests.chaos.journeys import PLANS, Journeys
+from tests.chaos.journeys import Caller, Journeys
 from tests.chaos.kills import EVERYTHING, KINDS, by_kind, kill_everything, kill_one, strayed
 from tests.chaos.ledger import LOST, Ledger, Wrong
-from tests.running import RunningConsole, start
+from tests.chaos.patient import Patient
+from tests.endpoints.colours import picture
+from tests.running import ROOT, RunningConsole, start
+
+Work = Callable[[threading.Event], None]
 
 SETTLE_SECONDS = 60  # for the last kill's victims to be replaced and for the last leftovers to end
 SHORTEST = 1.0  # seconds between two kills
 
 
 class Chaos:
-    def __init__(self, *, home: Path, seed: int, patience: float, variables: dict[str, str]) -> None:
-        self.home, self.patience = home, patience
-        self.choice = random.Random(seed)
-        self.ledger = Ledger()
-        self.variables = {"OMP_NUM_THREADS": "1", "WORKERS": "2", "TRAINING_SLOTS": "2", **variables}
+    """`seed` (a random one) is that of moments and victims; `variables` are the console's settings."""
 
-    def run(self, algorithms: Sequence[str] | None, *, kills: int, seconds: float) -> Ledger:
-        """`kills` kills at random moments of `seconds` seconds, while journeys of `algorithms` (all) go on."""
+    def __init__(
+        self, home: Path, *, seed: int | None = None, patience: float = 300, variables: dict[str, str] | None = None
+    ) -> None:
+        self.home, self.patience = home, patience
+        self.seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+        self.choice = random.Random(self.seed)
+        self.ledger = Ledger()
+        self.variables = {"OMP_NUM_THREADS": "1", "WORKERS": "2", "TRAINING_SLOTS": "2", **(variables or {})}
+
+    def run(
+        self,
+        algorithms: Sequence[str],
+        *,
+        kills: int,
+        seconds: float,
+        quick: bool = False,
+        kinds: Sequence[str] = KINDS,
+    ) -> Ledger:
+        """`kills` kills at random moments of `seconds` seconds, while journeys of `algorithms` go on.
+
+        `quick`: nothing is trained or built before the kills but one training of each, to compare with.
+        """
         self.home.mkdir(parents=True, exist_ok=True)
         console = start(self.home, **self.variables)
         try:
             self.ledger.say("the console is ready")
-            token = console.token()
-            clients = [(algorithm, Client(console.url, token, timeout=60)) for algorithm in algorithms or PLANS]
-            journeys = [Journeys(name, client, self.ledger, self.home, self.patience) for name, client in clients]
-            _together([lambda j=journey: j.first(serve=j is journeys[0]) for journey in journeys])
-            self.ledger.say("the undisturbed journeys are over")
+            work = self._begin(console, algorithms, quick)
+            self.ledger.say("what nothing disturbed is over")
             stop = threading.Event()
-            work = [*[lambda j=journey: j.until(stop) for journey in journeys], lambda: journeys[0].call_until(stop)]
-            threads = [threading.Thread(target=one) for one in work]
+            threads = [threading.Thread(target=one, args=[stop]) for one in work]
             for thread in threads:
                 thread.start()
             try:
-                self._kill(console, kills, seconds)
+                self._kill(console, kills, seconds, kinds)
             finally:
                 stop.set()
                 self.ledger.say("no more kills; the jobs end")
@@ -54,16 +77,34 @@ class Chaos:
             kill_everything(console)
         return self.ledger
 
-    def _kill(self, console: RunningConsole, kills: int, seconds: float) -> None:
+    def _begin(self, console: RunningConsole, algorithms: Sequence[str], quick: bool) -> list[Work]:
+        """The undisturbed part. -> what goes on while processes are killed."""
+        token = console.token()
+
+        def patient() -> Patient:
+            return Patient(Client(console.url, token, timeout=60), self.patience)
+
+        journeys = [Journeys(name, patient(), self.ledger, self.home) for name in algorithms]
+        if quick:
+            _together([journey.trained for journey in journeys])
+            stage = _small_stage(console)
+            models = [journey.models_until for journey in journeys]
+        else:
+            _together([partial(journey.first, serve=journey is journeys[0]) for journey in journeys])
+            stage = {"url": journeys[0].endpoint["url"], "key": "", "image": journeys[0].image}
+            models = []
+        caller = Caller(patient(), self.ledger, **stage)
+        return [*[journey.until for journey in journeys], *models, caller.until]
+
+    def _kill(self, console: RunningConsole, kills: int, seconds: float, kinds: Sequence[str]) -> None:
         """The first ones are one of each kind, in random order, so that a short run has them all."""
-        order = self.choice.sample(KINDS, len(KINDS))
+        order = self.choice.sample(kinds, len(kinds))
         mean = seconds / kills
         deadline = time.monotonic() + seconds
         for number in range(kills):
             pause = min(max(self.choice.expovariate(1 / mean), SHORTEST), 3 * mean)
             time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
-            kinds = KINDS if number >= len(order) else (order[number],)
-            kind, said = kill_one(console, self.choice, kinds)
+            kind, said = kill_one(console, self.choice, order[number : number + 1] or kinds)
             self.ledger.kill(kind, said)
             time.sleep(0.2)
             if console.process.poll() is not None:
@@ -94,19 +135,16 @@ class Chaos:
             self.ledger.say(f"{'LEFT BEHIND' if count > 0 else 'MISSING'} {when}: {abs(count)} x {kind}")
 
 
-def _together(calls: list) -> None:
-    errors: list[BaseException] = []
+def _small_stage(console: RunningConsole) -> dict[str, Any]:
+    """A stage whose model was neither trained nor exported: see tests/endpoints/colours.py."""
+    command = [sys.executable, "-m", "tests.endpoints.deploy", "create", "colours"]
+    said = subprocess.run(command, cwd=ROOT, env=console.environment, check=True, text=True, stdout=subprocess.PIPE)
+    made = json.loads(said.stdout)
+    return {"url": f"{console.url}{made['path']}", "key": made["key"], "image": base64.b64decode(picture("blue"))}
 
-    def run(call) -> None:
-        try:
-            call()
-        except BaseException as error:
-            errors.append(error)
 
-    threads = [threading.Thread(target=run, args=[call]) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+def _together(calls: Sequence[Callable[[], None]]) -> None:
+    """Each in a thread of its own. Raises the first error."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for future in [pool.submit(call) for call in calls]:
+            future.result()

@@ -5,9 +5,31 @@ import re
 import psycopg
 import pytest
 
+from tests.chaos.run import Chaos
+from tests.chaos.services import Absent, empty_broker, empty_database
 from tests.running import running_console
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis]
+
+
+@pytest.fixture
+def database():
+    """The URL of an empty database that is dropped at the end."""
+    try:
+        with empty_database() as url:
+            yield url
+    except Absent as absent:
+        pytest.skip(str(absent))
+
+
+@pytest.fixture
+def broker():
+    """The URL of an empty Redis database that is empty again at the end."""
+    try:
+        with empty_broker() as url:
+            yield url
+    except Absent as absent:
+        pytest.skip(str(absent))
 
 
 def test_the_journey_on_postgresql_and_redis(tmp_path, database, broker):
@@ -18,3 +40,13 @@ def test_the_journey_on_postgresql_and_redis(tmp_path, database, broker):
     assert not (console.home / "console.sqlite3").exists()
     with psycopg.connect(database) as connection:
         assert connection.execute("SELECT status FROM training_training").fetchall() == [("COMPLETE",)]
+
+
+@pytest.mark.xdist_group("chaos")
+def test_three_kills_lose_nothing_on_postgresql_and_redis(tmp_path, database, broker):
+    """The broker forgets what a killed worker had fetched; the database does not. Longer: `make chaos DATABASE=1`."""
+    chaos = Chaos(tmp_path / "home", variables={"DATABASE_URL": database, "BROKER_URL": broker})
+    ledger = chaos.run(
+        ["image_classification"], kills=3, seconds=8, quick=True, kinds=("worker", "trainer worker", "everything")
+    )
+    assert ledger.flawless(), f"seed {chaos.seed}\n{ledger.tables()}"
