@@ -109,6 +109,7 @@ def describe(model: Model, manifest: dict[str, Any]) -> dict[str, Any]:
         "dataset": {
             "id": dataset.pk if dataset else None,
             "name": training.dataset_name,
+            "version": dataset.version if dataset else None,
             "sha256": dataset.zip_sha256 if dataset else None,
         },
         "training": {"id": training.pk, "name": training.name, "initial_weights": training.initial_weights},

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from training.algorithms.images import open_mask, open_rgb
 from training.algorithms.palette import ink, palette
-from training.algorithms.scan import DAMAGED, BadImage, Scan
-from training.models import Dataset
+from training.algorithms.scan import DAMAGED, SUFFIXES, BadImage, Scan
+from training.models import Dataset, DatasetStatus
 
 PER_PAGE = 24
 SIDE = 320  # pixels of a preview's longer side
@@ -85,6 +85,15 @@ def keep_thumbs(dataset: Dataset, root: Path, report: list[dict[str, Any]]) -> N
         picture.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
         folder.mkdir(exist_ok=True)
         picture.save(folder / _thumb_name(file), "JPEG", quality=88)
+
+
+def has_picture(dataset: Dataset, path: str) -> bool:
+    """Whether `image` has something to show for a file of the report; its content is not looked at."""
+    if Path(path).suffix.casefold() not in SUFFIXES:
+        return False
+    if dataset.status == DatasetStatus.READY:
+        return (dataset.data_folder / path).is_file()
+    return (dataset.folder / THUMBS / _thumb_name(path)).is_file()
 
 
 def _thumb_name(path: str) -> str:

@@ -4,29 +4,36 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.api.base import CreateSerializer, OwnedSerializer, OwnedViewSet
+from console.api.parsers import JSON
 from console.templatetags.console import message
 from training import algorithms, services
 from training.models import Dataset
 
 
 class ProblemSerializer(serializers.Serializer):
-    """One thing found in the zip. `file` is its path inside, "" for the whole zip."""
+    """One thing found in the zip. `file` is its path inside, "" for the whole zip; `files` are all that it concerns.
+
+    `mend` is the mend that repairs it (see `POST datasets/{id}/mend/`), "" when only a person can.
+    """
 
     code = serializers.CharField()
     level = serializers.ChoiceField(choices=["error", "warning", "fact"])
     file = serializers.CharField()
     message = serializers.CharField(help_text="in the language of the request")
+    files = serializers.ListField(child=serializers.CharField(), help_text="at most 20")
+    mend = serializers.CharField()
 
 
 class DatasetRowSerializer(OwnedSerializer):
     class Meta:
         model = Dataset
-        fields = (*OwnedSerializer.OWNED, "algorithm", "images", "disk_bytes")
+        fields = (*OwnedSerializer.OWNED, "algorithm", "images", "disk_bytes", "version", "based_on")
 
 
 class DatasetSerializer(OwnedSerializer):
@@ -34,6 +41,8 @@ class DatasetSerializer(OwnedSerializer):
     counts = serializers.JSONField(read_only=True, help_text="{split: {class name: images or objects}}")
     images = serializers.JSONField(read_only=True, help_text="{split: number of images}")
     labels = serializers.JSONField(read_only=True, help_text='[{"id": 0, "name": "cat"}, ...]')
+    mends = serializers.ListField(child=serializers.CharField(), read_only=True, help_text="that made this version")
+    mends_offered = serializers.SerializerMethodField()
     progress = serializers.JSONField(read_only=True, help_text='{"phase", "done", "total"} while it is checked')
 
     class Meta:
@@ -46,12 +55,29 @@ class DatasetSerializer(OwnedSerializer):
             "progress",
             "zip_bytes",
             "zip_sha256",
+            "mends",
+            "mends_offered",
         )
 
     @extend_schema_field(ProblemSerializer(many=True))
     def get_report(self, dataset: Dataset) -> list[dict[str, Any]]:
         stable = ("code", "level", "file")
-        return [{**{key: row[key] for key in stable}, "message": message(row)} for row in dataset.report]
+        added = {"files": [], "mend": ""}  # reports of earlier consoles have neither
+        return [
+            {
+                **{key: row[key] for key in stable},
+                "message": message(row),
+                **{k: row.get(k, v) for k, v in added.items()},
+            }
+            for row in dataset.report
+        ]
+
+    def get_mends_offered(self, dataset: Dataset) -> list[str]:
+        return services.dataset_mends(dataset)
+
+
+class MendSerializer(serializers.Serializer):
+    mends = serializers.ListField(child=serializers.CharField(), help_text="some of `mends_offered`")
 
 
 class DatasetCreateSerializer(CreateSerializer):
@@ -75,6 +101,13 @@ class DatasetViewSet(OwnedViewSet):
         body = self.body(DatasetCreateSerializer)
         project = self.project_for(body)
         return self.answer(services.dataset_create(project=project, user=request.user, **body), status=201)
+
+    @extend_schema(request=MendSerializer, responses={201: DatasetSerializer})
+    @action(detail=True, methods=["post"], parser_classes=[JSON])
+    def mend(self, request: Request, pk: str) -> Response:
+        """Make a new version of the dataset, with these mends. It is checked in the background, as an upload is."""
+        made = services.dataset_mend(dataset=self.get_object(), user=request.user, **self.body(MendSerializer))
+        return self.answer(made, status=201)
 
     def destroy(self, request: Request, pk: str) -> Response:
         """409 names the running trainings that are in the way."""

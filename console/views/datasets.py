@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
@@ -68,7 +69,9 @@ def _context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
     return {
         "algorithms": algorithms.all_algorithms(),
         "classes": partial(reports.classes, dataset),
-        "problems": partial(reports.problems, dataset),
+        "problems": partial(reports.problems, dataset, request.GET.get("level", "")),
+        "mends": partial(reports.mends, dataset),
+        "versions": partial(reports.versions, dataset),
         "preview": partial(reports.preview, dataset, request.GET),
         "phase": reports.PHASES.get(dataset.progress.get("phase", ""), ""),
         "events": dataset.events().select_related("actor"),
@@ -120,6 +123,22 @@ def dataset_delete(request: HttpRequest, project: str, pk: str) -> HttpResponse:
         return redirect("dataset", project, pk)
     messages.success(request, gettext("%(name)s is being deleted.") % {"name": doomed.name})
     return redirect("datasets", project)
+
+
+@require_POST
+def dataset_mend(request: HttpRequest, project: str, pk: str) -> HttpResponse:
+    """Make a new version with the chosen mends, and go there."""
+    base = load(request, Dataset, pk, Role.EDITOR, project)
+    try:
+        made = services.dataset_mend(dataset=base, user=request.user, mends=request.POST.getlist("mends"))
+    except Conflict as error:
+        refuse(request, error)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        messages.success(request, gettext("%(name)s is being made.") % {"name": made.name})
+        return redirect("dataset", project, made.pk)
+    return redirect(reverse("dataset", args=[project, pk]) + "?tab=report")
 
 
 @require_GET
