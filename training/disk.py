@@ -22,7 +22,9 @@ FULL_WORDS = (
     "database or disk is full",
     "os error 28)",
     "os error 122)",
-    "pytorchstreamwriter failed writing",
+    "pytorchstreamwriter failed writing",  # torch does not say more, and the disk is why
+    "inline_container.cc",
+    "iostream error",
 )
 LIMITED_WORDS = ("file too large", "os error 27)")
 CLOSED_WORDS = ("read-only file system", "readonly database", "unable to open database file", "os error 30)")

@@ -141,6 +141,7 @@ class Batch:
 
     def _checkpoint(self, event: dict[str, Any]) -> None:
         self.checkpoint = self.changes["step"] = event["step"]
+        self.changes["warnings"] = [known for known in self._now("warnings") if known["code"] != "no_checkpoint"]
 
     def _setting(self, event: dict[str, Any]) -> None:
         self.changes["settings_used"] = {**self._now("settings_used"), **event["values"]}

@@ -43,20 +43,17 @@ def make(folder: Path, needed: int, keep: Collection[Path] = ()) -> None:
 
     The newest complete one stays, whatever happens, and so do those in `keep`. Raises NoRoom, OSError.
     """
-    if _free(folder) >= needed:
+    needed += SPARE_BYTES
+    if disk.free_bytes(folder) >= needed:
         return
     last = checkpoints.newest_complete(folder)
     for path in checkpoints.all_checkpoints(folder):
         if path != last and path not in keep:
             say(f"{path.name} is removed: the disk is full")
             shutil.rmtree(path)
-            if _free(folder) >= needed:
+            if disk.free_bytes(folder) >= needed:
                 return
-    raise NoRoom(needed, _free(folder))
-
-
-def _free(folder: Path) -> int:
-    return max(0, disk.free_bytes(folder) - SPARE_BYTES)
+    raise NoRoom(needed, disk.free_bytes(folder))
 
 
 def why_not(error: Exception) -> Message | None:
