@@ -9,6 +9,7 @@ It needs the standard library only, neither Django nor this package's settings.
 """
 
 import base64
+import http.client
 import json
 import secrets
 import time
@@ -119,7 +120,7 @@ class Client:
                 is_json = response.headers.get_content_type() == "application/json"
         except urllib.error.HTTPError as error:
             raise _refusal(error.code, error.read()) from None
-        except OSError as error:  # URLError is one
+        except (OSError, http.client.HTTPException) as error:  # URLError is the one, an answer cut off the other
             reason = getattr(error, "reason", error)
             raise ApiError(0, "unreachable", f"{request.full_url} cannot be reached: {reason}") from error
         return json.loads(content) if is_json else content.decode()

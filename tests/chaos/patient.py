@@ -1,6 +1,5 @@
 """The client of somebody who does not give up: what a kill cuts off is asked again, and nothing is made twice."""
 
-import http.client
 import time
 from collections.abc import Callable
 from typing import Any
@@ -74,8 +73,8 @@ class Patient:
         while True:
             try:
                 return call()
-            except (ApiError, http.client.HTTPException) as error:
-                if getattr(error, "status", 0) not in again:
+            except ApiError as error:
+                if error.status not in again:
                     raise Wrong(LOST, f"{what}: {error}") from error
                 if time.monotonic() > deadline:
                     raise Wrong(LOST, f"{what} after {self.patience:.0f} s: {error}") from error

@@ -1,5 +1,7 @@
 """The client against a real server."""
 
+import socket
+import threading
 import zipfile
 
 import pytest
@@ -43,6 +45,23 @@ def test_a_server_that_is_not_there(client):
     with pytest.raises(ApiError, match="cannot be reached") as refused:
         Client("http://127.0.0.1:9", "token").get("projects/")
     assert refused.value.status == 0
+
+
+def test_a_server_that_is_killed_while_it_answers():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer_half() -> None:
+            connection, _address = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+
+        thread = threading.Thread(target=answer_half)
+        thread.start()
+        with pytest.raises(ApiError) as refused:
+            Client(f"http://127.0.0.1:{server.getsockname()[1]}", "token").get("projects/")
+        thread.join()
+    assert (refused.value.status, refused.value.code) == (0, "unreachable")
 
 
 def test_wait_ends_with_the_status_with_the_reason_of_a_failure_or_with_the_time(client, project):
