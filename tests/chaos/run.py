@@ -99,11 +99,9 @@ class Chaos:
     def _kill(self, console: RunningConsole, kills: int, seconds: float, kinds: Sequence[str]) -> None:
         """The first ones are one of each kind, in random order, so that a short run has them all."""
         order = self.choice.sample(kinds, len(kinds))
-        mean = seconds / kills
-        deadline = time.monotonic() + seconds
-        for number in range(kills):
-            pause = min(max(self.choice.expovariate(1 / mean), SHORTEST), 3 * mean)
-            time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
+        began = time.monotonic()
+        for number, moment in enumerate(sorted(self.choice.uniform(0, seconds) for _ in range(kills))):
+            time.sleep(max(SHORTEST, began + moment - time.monotonic()))
             kind, said = kill_one(console, self.choice, order[number : number + 1] or kinds)
             self.ledger.kill(kind, said)
             time.sleep(0.2)
