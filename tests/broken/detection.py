@@ -248,8 +248,8 @@ CASES = [
     boxed(
         "category that no box has",
         lambda: with_category(id=9, name="cow"),
-        fact("category_unused", "", "“cow”"),
-        fact("category_unused", "", "“none”"),
+        fact("class_unused", "", "“cow”"),
+        fact("class_unused", "", "“none”"),
     ),
     boxed(
         "files that nothing names",

@@ -197,6 +197,6 @@ CASES = [
         lambda: classification_files([f"label {n}" for n in range(40)], train=10, validation=1, size=16),
     ),
     good("good: masks of every kind", SEGMENTATION, streets_of_every_kind),
-    good("good: id2lable in cp949, with a gap", SEGMENTATION, streets_in_cp949, fact("label_unused", "", "“없음”")),
-    good("good: ids with gaps", DETECTION, gaps, fact("category_unused", "", "“unused”")),
+    good("good: id2lable in cp949, with a gap", SEGMENTATION, streets_in_cp949, fact("class_unused", "", "“없음”")),
+    good("good: ids with gaps", DETECTION, gaps, fact("class_unused", "", "“unused”")),
 ]

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.broken import archive, classification, damaged, detection, good, images, names, segmentation
+from tests.broken import archive, classification, damaged, detection, doctor, good, images, names, segmentation
 from tests.broken.case import Case, repeated
 from tests.corpus import write_zip
-from training import ingest
+from training import ingest, services
 from training.models import Dataset
 
-AREAS = (archive, damaged, names, classification, images, segmentation, detection, good)
+AREAS = (archive, damaged, names, classification, images, segmentation, detection, doctor, good)
 CASES = [case for area in AREAS for case in area.CASES]
 
 
-def ingested(case: Case, project, folder: Path) -> Dataset:
-    """The dataset after a worker has looked at the zip, as an upload leaves it."""
+def dataset_of(case: Case, project, folder: Path) -> Dataset:
+    """The dataset as an upload of the zip leaves it."""
     dataset = Dataset.objects.create(project=project, name="odd", algorithm=case.algorithm, status="VALIDATING")
     content = case.make()
     if isinstance(content, dict):
@@ -23,6 +23,10 @@ def ingested(case: Case, project, folder: Path) -> Dataset:
         (folder / "odd.zip").unlink()
     dataset.upload_path.parent.mkdir(parents=True)
     dataset.upload_path.write_bytes(content)
+    return dataset
+
+
+def ingested(dataset: Dataset) -> Dataset:
     ingest.run(dataset.pk)
     dataset.refresh_from_db()
     return dataset
@@ -34,14 +38,30 @@ def test_what_is_wrong_is_named(case: Case, project, home, settings):
     for name, value in case.settings.items():
         setattr(settings, name, value)
     before = {path for path in home.rglob("*") if path.is_file()}
-    dataset = ingested(case, project, home)
+    dataset = ingested(dataset_of(case, project, home))
     differences = case.differences(dataset.report)
     assert not differences, "\n".join(["", *differences])
     assert dataset.status == case.status
     assert (dataset.status_reason is None) == (dataset.status == "READY")
-    left = {path for path in home.rglob("*") if path.is_file()} - before - {dataset.folder / "lock"}
-    assert all(path.is_relative_to(dataset.data_folder) for path in left)
-    assert dataset.status == "READY" or not left
+    assert str(home) not in str(dataset.report), "a path of this machine is of no use to anyone"
+    new = {path for path in home.rglob("*") if path.is_file()} - before
+    assert all(path.is_relative_to(dataset.folder) for path in new)
+    kept = {"READY": {"lock", "data", "mends.json"}, "INVALID": {"lock", "thumbs"}}[dataset.status]
+    if dataset.status == "INVALID" and services.dataset_mends(dataset):  # the zip is of use still
+        kept |= {"upload.zip", "mends.json"}
+    assert {path.name for path in dataset.folder.iterdir()} <= kept
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("case", [case for case in CASES if case.mendable], ids=lambda case: case.name)
+def test_what_can_be_mended_is_mended(case: Case, project, home, people):
+    """With everything that is offered, the next version has nothing of it left, and can be used."""
+    dataset = ingested(dataset_of(case, project, home))
+    offered = services.dataset_mends(dataset)
+    assert offered
+    mended = ingested(services.dataset_mend(dataset=dataset, user=people.editor, mends=offered))
+    assert mended.status == "READY", mended.report
+    assert services.dataset_mends(mended) == []
 
 
 def test_the_corpus_is_whole():

@@ -162,10 +162,10 @@ def test_labels_spelled_two_ways(names, groups):
     assert spelled_alike(names) == groups
 
 
-def test_labels_alike_but_for_a_separator_are_named_once(tmp_path):
+def test_labels_alike_but_for_a_separator_or_a_space_are_named_once(tmp_path):
     result = check(tmp_path, classification_files(labels=("t-shirt", "t_shirt", "dog", "dog ")))
-    assert [row["params"]["names"] for row in rows(result, "label_spelling")] == ["“t-shirt”, “t_shirt”"]
-    assert len(rows(result, "labels_alike")) == 1
+    named = ["“dog”, “dog ”", "“t-shirt”, “t_shirt”"]
+    assert [row["params"]["names"] for row in rows(result, "label_spelling")] == named
 
 
 def test_boxes_too_small_and_too_large_are_one_warning_a_class(tmp_path):

@@ -83,7 +83,7 @@ def test_a_single_label_cannot_be_trained(tmp_path):
 def test_few_images_and_labels_that_differ_in_capitals_are_warnings(tmp_path):
     result = check(tmp_path, classification_files(labels=("cat", "Cat "), train=3))
     assert ("few_images", "train/cat") in result.found("warning")
-    assert ("labels_alike", "train/cat") in result.found("warning")
+    assert ("label_spelling", "") in result.found("warning")
 
 
 def test_every_unusable_image_is_listed_with_its_reason(tmp_path):

@@ -33,7 +33,7 @@ def test_the_unused_category_is_a_fact_and_class_indices_are_positions(tmp_path)
     assert result.layout.labels == [{"id": 1, "name": "thing-1"}, {"id": 2, "name": "thing-2"}]
     assert result.layout.rows["train"][0]["labels"] == [0, 1]
     assert result.layout.counts["train"] == {"thing-1": 2, "thing-2": 2}
-    assert result.found("fact") == [("category_unused", "")]
+    assert result.found("fact") == [("class_unused", "")]
 
 
 def test_a_row_has_everything_that_training_needs(tmp_path):

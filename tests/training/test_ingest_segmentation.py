@@ -41,7 +41,7 @@ def test_rows_name_image_and_mask_and_labels_keep_their_ids(tmp_path):
         {"id": 7, "name": "thing-7"},
     ]
     assert result.layout.counts["train"] == {"background": 2, "thing-1": 2, "thing-2": 2, "thing-7": 0}
-    assert result.found("fact") == [("label_unused", "")]
+    assert result.found("fact") == [("class_unused", "")]
     result.layout.write(result.root, ALGORITHM)
     lines = (result.root / "index" / "train.jsonl").read_text().splitlines()
     assert json.loads(lines[0]) == {"image": "train/images/0000.png", "mask": "train/annotations/0000.png"}

@@ -6,7 +6,7 @@ Torch-free.
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from training.algorithms.base import gettext_noop as _
 from training.report import Report
@@ -38,11 +38,9 @@ def class_balance(counts: Mapping[str, int], report: Report) -> None:
         )
 
 
-def label_spelling(names: Iterable[str], report: Report, known: Collection[frozenset[str]] = ()) -> None:
-    """Warn of class names that are probably one, except pairs in `known`, of which something else has warned."""
+def label_spelling(names: Iterable[str], report: Report) -> None:
+    """Warn of class names that are probably one."""
     for group in spelled_alike(names):
-        if len(group) == 2 and frozenset(group) in known:
-            continue
         text = _("These classes may be one, spelled in several ways: %(names)s. Use one name.")
         report.warning("label_spelling", text, names=", ".join(f"“{name}”" for name in group))
 

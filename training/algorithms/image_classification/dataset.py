@@ -129,17 +129,4 @@ def _check_labels(splits: list[str], found: Found, report: Report) -> None:
             report.warning("few_images", text, f"train/{label}", label=label, count=count)
     if "validation" in splits and not found.labels("validation"):
         report.error("split_empty", _("The split has no images. Put some into its labels' folders."), "validation")
-    _check_spelling(trained, report)
-
-
-def _check_spelling(labels: set[str], report: Report) -> None:
-    """Two labels that differ in nothing but capitals or spaces are probably one."""
-    seen: dict[str, str] = {}
-    known = set()
-    for label in sorted(labels):
-        other = seen.setdefault(label.strip().casefold(), label)
-        if other != label:
-            text = _("The labels “%(label)s” and “%(other)s” differ in capitals or spaces only. Are they the same?")
-            report.warning("labels_alike", text, f"train/{label}", label=label, other=other)
-            known.add(frozenset((label, other)))
-    label_spelling(labels, report, known)
+    label_spelling(trained, report)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.algorithms import doctor
-from training.algorithms.balance import label_spelling
+from training.algorithms.balance import class_balance, label_spelling
 from training.algorithms.base import Message, Problem
 from training.algorithms.base import gettext_noop as _
 from training.algorithms.layout import Layout, check_label, find_splits, inside, is_whole, read_json
@@ -168,7 +168,7 @@ def _categories(splits: list[Split], report: Report) -> dict[int, str]:
                 report.error("category_differs", text, split.file, id=identity, name=name, other=names[identity])
     everywhere: Counter[int] = sum(used.values(), Counter())
     for identity in sorted(set(names) - set(everywhere)):
-        report.fact("category_unused", _("The category “%(name)s” has no boxes and is no class."), name=names[identity])
+        report.fact("class_unused", _("The category “%(name)s” has no boxes and is no class."), name=names[identity])
     classes = {identity: names[identity] for identity in sorted(everywhere)}
     for name, count in Counter(classes.values()).items():
         if count > 1:
@@ -178,6 +178,7 @@ def _categories(splits: list[Split], report: Report) -> dict[int, str]:
         if used.get("train") and not used["train"][identity]:
             text = _("The class “%(name)s” has no boxes in train, so it cannot be learnt. Add some.")
             report.warning("label_not_trained", text, "train", name=name)
+    class_balance({name: used.get("train", Counter())[identity] for identity, name in classes.items()}, report)
     return classes
 
 

@@ -225,4 +225,4 @@ def _check_classes(layout: Layout, report: Report) -> None:
             text = _("The class “%(name)s” is in validation but in no mask of train, so it cannot be learnt. Add some.")
             report.warning("label_not_trained", text, "validation", name=name)
         elif not count:
-            report.fact("label_unused", _("The class “%(name)s” is in no mask of train."), name=name)
+            report.fact("class_unused", _("The class “%(name)s” is in no mask of train."), name=name)
