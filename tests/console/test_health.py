@@ -47,6 +47,18 @@ def test_a_heartbeat_that_stopped_is_missing(client, db, home):
     assert missing(client) == ["trainer_worker"]
 
 
+def test_any_hosts_trainer_worker_will_do(client, db, home, settings):
+    for name in ALIVE:
+        beat(name)
+    here, settings.HOST_NAME = settings.HOST_NAME, "another host/2"
+    beat("training")
+    settings.HOST_NAME = here
+    heartbeats.path("training").unlink()
+    assert missing(client) == []
+    heartbeats.forget_own()
+    assert missing(client) == ["worker", "stage_supervisor"]  # what other hosts left is not touched
+
+
 def test_a_broker_that_cannot_be_reached_is_missing(client, db, home, settings):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused

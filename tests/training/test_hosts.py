@@ -1,10 +1,12 @@
 """Several hosts, one console: whose pids count, who takes over, and that no two trainers write into one run folder."""
 
 import os
+import shutil
 import signal
 import time
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 
 from tests.runs import make_dataset, make_run, start_trainer
@@ -14,6 +16,7 @@ from training.models import Training
 from training.processes import ProcessId, session_members
 from training.trainer.__main__ import DISPLACED
 from training.trainer.checkpoints import newest_complete
+from training.trainer.fence import Displaced, Fence
 
 ENDLESS = {"num_train_epochs": 100_000, "save_steps": 2}
 
@@ -35,6 +38,17 @@ def test_a_runner_whose_training_another_host_took_ends_its_trainer(make_trainin
         Training.objects.filter(pk=training.pk).update(lease_owner="elsewhere:1:1.0:abcd")
     assert session_members(trainer) == []
     assert (training.status, training.lease_owner) == ("RUNNING", "elsewhere:1:1.0:abcd")  # the other one's business
+
+
+def test_a_runner_that_slept_through_the_end_of_its_lease_does_not_judge_its_trainer(make_training):
+    """Its host was paused; the training has gone on elsewhere meanwhile."""
+    training = make_training(num_train_epochs=100_000, save_steps=100_000)
+    with running(training):
+        wait_for(training, began)
+        trainer = trainer_of(training)
+        Training.objects.filter(pk=training.pk).update(lease_owner="elsewhere:1:1.0:abcd")
+        os.kill(trainer.pid, signal.SIGKILL)
+    assert (training.status, training.attempts, training.pid) == ("RUNNING", 0, trainer.pid)
 
 
 def test_a_pid_of_another_host_is_neither_looked_at_nor_killed(make_training, people):
@@ -95,6 +109,20 @@ def test_a_displaced_trainer_ends_by_itself_and_writes_nothing_more(make_trainin
         trainer.kill()
     assert "another trainer has been given this run folder" in training.log_path.read_text()
     assert files(training) == before
+
+
+def test_a_trainer_without_a_folder_is_displaced_and_so_is_one_that_was_fenced_off_before_it_looked(
+    home, tmp_path, monkeypatch
+):
+    run = make_run("image_classification", tmp_path / "run", tmp_path / "data", attempt="second")
+    Fence(run).check()
+    deleted = Fence(run)
+    monkeypatch.setenv("TRAINING_ATTEMPT", "first")  # as its runner named it
+    with pytest.raises(Displaced):
+        Fence(run).check()
+    shutil.rmtree(run)
+    with pytest.raises(Displaced):
+        deleted.check()
 
 
 def files(training) -> dict[str, bytes]:
