@@ -97,14 +97,14 @@ def _spare(label: Hashable, left: Counter[str]) -> bool:
 def _blank(prints: Prints, report: Report) -> None:
     files = [file for file in prints.files if prints[file].blank and min(prints.size(file)) >= TINY]
     if files:
-        text = _("%(count)s images have a single colour and show nothing. Remove them, or replace them.")
+        text = _("Images of a single colour, which show nothing: %(count)s. Remove or replace them.")
         report.warning("image_blank", text, files[0], files=files, count=len(files))
 
 
 def _turned(prints: Prints, report: Report) -> None:
     files = [file for file in prints.files if prints[file].orientation != 1]
     if files:
-        text = _("%(count)s images are stored turned and are set upright by their EXIF data each time they are read.")
+        text = _("Images that are stored turned and set upright by their EXIF data when they are read: %(count)s.")
         report.fact("exif", text, files[0], files=files, mend="exif", count=len(files))
         report.plans["exif"] = set(files)
 
@@ -118,7 +118,7 @@ def _sizes(prints: Prints, report: Report) -> None:
     odd = ((sides > median * UNUSUAL) | (sides * UNUSUAL < median)).any(axis=1) & (sides.min(axis=1) >= TINY)
     found = [files[index] for index in np.flatnonzero(odd)]
     if found:
-        text = _("%(count)s images are much larger or smaller than most (%(median)s), for example %(size)s.")
+        text = _("Images much larger or smaller than most (%(median)s), for example %(size)s: %(count)s.")
         params: dict[str, Any] = {"count": len(found), "median": _text(median), "size": _text(prints.size(found[0]))}
         report.warning("size_unusual", text, found[0], files=found, **params)
 

@@ -30,13 +30,13 @@ TEXTS = {
     "box_tiny": (
         "warning",
         _(
-            "%(count)s boxes of “%(name)s” have a side below 4 pixels or less than 0.01 %% of the image: too little to "
-            "learn from. Are they slips of the mouse?"
+            "Boxes of “%(name)s” with a side below 4 pixels or less than 0.01 %% of the image: %(count)s. That is too "
+            "little to learn from. Are they slips of the mouse?"
         ),
     ),
     "box_huge": (
         "warning",
-        _("%(count)s boxes of “%(name)s” hold over 95 %% of their image. Was the object marked, or the whole image?"),
+        _("Boxes of “%(name)s” that hold over 95 %% of their image: %(count)s. Was the whole image marked?"),
     ),
 }
 

@@ -31,7 +31,7 @@ def fused(states: Sequence[torch.Tensor], matrices: Sequence[torch.Tensor], bias
         part = functional.conv2d(maps, matrix[:, :, None, None])
         if part.shape[2:] != size:
             part = functional.interpolate(part, size=size, mode="bilinear", align_corners=False)
-        total = total + part
+        total += part
     return total
 
 

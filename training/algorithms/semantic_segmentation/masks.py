@@ -41,10 +41,10 @@ class Masks:
 def report_single(masks: Masks, names: Mapping[int, str], report: Report) -> None:
     """One warning a class for masks that show nothing else."""
     for number, files in masks.single.items():
-        text = _("%(count)s masks show nothing but “%(name)s”. Was the rest of the image left unmarked?")
+        text = _("Masks that show nothing but “%(name)s”: %(count)s. Was the rest of the image left unmarked?")
         if number is None:
             text = _(
-                "%(count)s masks are 255 (ignore) everywhere: nothing is learnt from their images. Mark or remove them."
+                "Masks that are 255 (ignore) everywhere, so that nothing is learnt: %(count)s. Mark or remove them."
             )
         elif number not in names:
             continue  # mask_ids has told
