@@ -23,13 +23,14 @@ from endpoints import processes, routes
 from endpoints.models import Stage, StageResource
 from endpoints.processes import EngineProcess
 from endpoints.services import endpoint_refresh, stage_remove
-from training import heartbeats, lifecycle
+from training import disk, heartbeats, lifecycle
 from training.algorithms.base import Message, gettext_noop
 
 log = logging.getLogger(__name__)
 
 DEPLOYED = {Stage.Status.CREATE_REQUESTED, Stage.Status.DEPLOY_IN_PROGRESS, Stage.Status.ACTIVE}
 LOAD_FAILED = 1  # an engine's exit code: it says on its last line why the model cannot be served
+DISK_PAUSE_SECONDS = 10.0  # before an engine that a full disk kept from starting is tried again
 STARTING_AT_ONCE = 4  # after a reboot, all stages want to load their model at the same moment
 TICK_SECONDS = 0.3
 
@@ -80,14 +81,20 @@ class Supervisor:
         """Until `stopping` is set; then stop every engine. Raises AlreadyRunning."""
         with only_one():
             self.adopt()
-            routes.publish()
+            to_publish = True
             while not stopping.is_set():
                 try:
+                    if to_publish:
+                        routes.publish()
+                        to_publish = False
                     self.step()
+                    heartbeats.beat("stages")
                 except Error:
                     log.exception("The database did not answer; the engines go on")
                     connection.close()
-                heartbeats.beat("stages")
+                except OSError:
+                    log.exception("The disk refused; the engines go on")
+                    to_publish = True
                 stopping.wait(TICK_SECONDS)
             self.stop_all()
 
@@ -159,9 +166,17 @@ class Supervisor:
         try:
             self.engines[row.pk] = processes.start(row)
         except OSError as error:
-            self._fail(row, gettext_noop("The engine of %(model)s cannot be started: %(error)s"), error=str(error))
+            self._cannot_start(row, error)
         else:
             log.info("Engine %s started for %s", self.engines[row.pk].process, row.pk)
+
+    def _cannot_start(self, row: StageResource, error: OSError) -> None:
+        """Failed, except on a disk that refuses: that is tried again, and ends when there is room."""
+        text, why = gettext_noop("The engine of %(model)s cannot be started: %(error)s"), disk.reason(error)
+        if why is None:
+            return self._fail(row, text, error=str(error))
+        self._trouble(row).not_before = time.monotonic() + DISK_PAUSE_SECONDS
+        self._unready(row, Message(text, {"model": row.model.name, "error": why}))
 
     def _ended(self, engine: EngineProcess, row: StageResource | None) -> None:
         """An engine is gone: as asked, or it died and is replaced, or it died too often."""
