@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-CGROUPS = Path("/sys/fs/cgroup")
+CGROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # (limit, use, the statistic of page cache that the kernel gives up at once, kills), for cgroups 2 and 1
 VERSION_2 = ("memory.max", "memory.current", "inactive_file", "memory.events")
 VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "memory.oom_control")
@@ -19,8 +19,7 @@ def _membership() -> tuple[Path, Path, Names] | None:
 
     A container may see its host's path in /proc although its own folder is mounted as the root: then that counts.
     """
-    listed = Path("/proc/self/cgroup")
-    lines = listed.read_text().splitlines() if listed.is_file() else []
+    lines = MEMBERSHIP.read_text().splitlines() if MEMBERSHIP.is_file() else []
     for _number, controllers, path in (line.split(":", 2) for line in lines):
         if controllers == "memory":
             base, names = CGROUPS / "memory", VERSION_1
@@ -60,6 +59,12 @@ def _left_in_cgroups() -> Iterator[int]:
 def available_bytes() -> int:
     """What this process may still take before the kernel has to kill: of the machine, and of its cgroups."""
     return max(0, min(int(psutil.virtual_memory().available), *_left_in_cgroups(), 2**62))
+
+
+def left_bytes(most: int) -> int:
+    """What this process may still take when it may hold `most` in all; 0: as much as there is."""
+    available = available_bytes()
+    return max(0, min(available, most - resident_bytes())) if most else available
 
 
 def oom_kills() -> tuple[str, int]:

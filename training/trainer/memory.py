@@ -31,6 +31,7 @@ class Memory:
         self.batch, self.smallest, self.events, self.parts, self.most = batch, smallest, events, 1, most
         if parts > 1:
             self._divide(parts)
+            self.tell()
 
     @property
     def size(self) -> int:
@@ -56,6 +57,9 @@ class Memory:
             )
             raise Failure("out_of_memory", Message(text, {"size": self.size}))
         self.parts = possible
+
+    def tell(self) -> None:
+        """That, and in how many parts, a batch is trained."""
         self.events.setting(**self.settings())
         text = gettext_noop(
             "Memory does not suffice for %(batch)s images at a time. They are trained %(size)s at a time, in "
@@ -111,7 +115,7 @@ class Probe:
     def run(self) -> None:
         """Halves the batch until it fits. Raises Failure when no batch does; when the batch size is searched for, what
         accelerate takes for a full memory: it then tries a smaller one."""
-        data, self.memory.batch = self.trainer.data, self.trainer.batch_size
+        data, self.memory.batch, before = self.trainer.data, self.trainer.batch_size, self.memory.parts
         with untouched(self.network):
             batch = self.trainer.data_collator([data[row] for row in largest_rows(data, self.memory.batch)])
             fits = self._grows(batch) if self.device.type == "cpu" else True
@@ -120,6 +124,8 @@ class Probe:
                     raise RuntimeError("The largest batch: out of memory. A smaller one is tried.")
                 self.memory.halve()
                 fits = True
+        if self.memory.parts > before:
+            self.memory.tell()
 
     def _fits(self, batch: Mapping[str, Any]) -> bool:
         """Try the parts of the batch, beside the room that the optimiser will need."""
@@ -148,7 +154,7 @@ class Probe:
         """On a CPU, whose memory is never full (the process is just killed): from the smallest part on, twice as many
         images each time, and none that would not fit by what the one before it took. Halves the batch to what fits."""
         before = limits.resident_bytes()
-        room = self._room(before) - self._optimiser_bytes()
+        room = limits.left_bytes(self.memory.most) * SHARE - self._optimiser_bytes()
         count = min(self.memory.smallest, self.memory.size)
         while count < self.memory.size:
             an_image = self._peak(cut(batch, 0, count), before) / count
@@ -160,12 +166,6 @@ class Probe:
             else:
                 self.memory.halve()
         return True
-
-    def _room(self, held: int) -> float:
-        available = limits.available_bytes()
-        if self.memory.most:
-            available = min(available, self.memory.most - held)
-        return available * SHARE
 
     def _peak(self, piece: Mapping[str, Any], before: int) -> float:
         """The bytes, beyond those held before, that one part takes at most; infinity when it does not fit."""
