@@ -1,0 +1,165 @@
+"""What makes training quicker leaves the result as it is: the folded head, the loss by parts, bf16, channels last."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import SegformerForSemanticSegmentation
+from transformers.models.segformer.modeling_segformer import SegformerDecodeHead
+
+from tests.runs import ARCHITECTURES, events_of, labels_of, make_dataset, make_run
+from training import algorithms
+from training.algorithms.object_detection import train as detection
+from training.algorithms.semantic_segmentation import train as segmentation
+from training.algorithms.semantic_segmentation.head import TrainedHead
+from training.trainer import speed
+from training.trainer.__main__ import main
+from training.trainer.failures import Failure
+from training.trainer.weights import Weights
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
+needs_bf16 = pytest.mark.skipif(not speed.cpu_has_bf16(), reason="this CPU does not compute in bf16")
+
+
+def close(one, other, share=1e-9):
+    """Whether two tensors differ by less than `share` of their length."""
+    return (one - other).norm() <= share * other.norm()
+
+
+def segformer():
+    torch.manual_seed(0)
+    return segmentation.build(
+        ARCHITECTURES["semantic_segmentation"], labels_of("semantic_segmentation"), Weights("scratch")
+    )
+
+
+def heads():
+    """-> (transformers' own head, ours), of the same random weights, fp64, their dropout off: it draws by chance."""
+    config = segformer().config
+    stock = SegformerDecodeHead(config).double().train()
+    stock.dropout.p = 0.0
+    torch.nn.init.uniform_(stock.batch_norm.weight, 0.5, 2.0)
+    torch.nn.init.normal_(stock.batch_norm.bias)
+    return stock, TrainedHead(copy.deepcopy(stock))
+
+
+def maps():
+    """What the encoder gives for two images of 64 x 96 pixels."""
+    sizes = zip(ARCHITECTURES["semantic_segmentation"]["hidden_sizes"], (4, 8, 16, 32), strict=True)
+    return [torch.randn(2, width, 64 // by, 96 // by, dtype=torch.float64, requires_grad=True) for width, by in sizes]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_multiplied_head_has_the_outputs_and_gradients_of_transformers_own(training):
+    stock, ours = (head.train(training) for head in heads())
+    given = maps()
+    again = [tensor.detach().clone().requires_grad_() for tensor in given]
+    expected, found = stock(given), ours(again)
+    assert close(found, expected)
+    weight = torch.randn_like(expected)
+    (expected * weight).sum().backward()
+    (found * weight).sum().backward()
+    assert all(close(one.grad, other.grad) for one, other in zip(again, given, strict=True))
+    parameters = dict(ours.named_parameters())
+    for name, parameter in stock.named_parameters():
+        if not (training and name.endswith("proj.bias")):  # the batch's mean takes a bias away: its gradient is 0
+            assert close(parameters[name].grad, parameter.grad), name
+        assert (parameters[name].grad - parameter.grad).abs().max() < 1e-9, name
+    assert close(ours.batch_norm.running_var, stock.batch_norm.running_var)
+    assert close(ours.batch_norm.running_mean, stock.batch_norm.running_mean)
+
+
+def test_a_network_with_the_multiplied_head_is_saved_as_an_ordinary_segformer(tmp_path):
+    model = speed.arrange(segformer()).eval()
+    model.save_pretrained(tmp_path)
+    ordinary = SegformerForSemanticSegmentation.from_pretrained(tmp_path).eval()
+    assert set(ordinary.state_dict()) == set(model.state_dict())
+    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["SegformerForSemanticSegmentation"]
+    pixels = torch.randn(1, 3, 64, 64)
+    assert close(model(pixels).logits, ordinary(pixels).logits, 1e-5)
+
+
+def detr():
+    torch.manual_seed(0)
+    return detection.build(ARCHITECTURES["object_detection"], labels_of("object_detection"), Weights("scratch"))
+
+
+def detection_batch():
+    rows = [
+        {
+            "pixels": np.random.default_rng(seed).normal(size=(3, 96, 128)).astype(np.float32),
+            "boxes": np.array([[0.5, 0.5, 0.2, 0.3], [0.3, 0.4, 0.1, 0.1]][: seed + 1], dtype=np.float32),
+            "classes": np.array([0, 1][: seed + 1]),
+        }
+        for seed in range(2)
+    ]
+    return detection.collate(rows)
+
+
+def test_detections_loss_by_parts_is_transformers_own():
+    model, batch = detr().train(), detection_batch()
+    whole = model(**batch).loss / model.config.decoder_layers
+    whole.backward()
+    expected = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    for module in model.modules():  # the first pass has moved the statistics; in training they are not looked at
+        assert module.training
+    parts = detection.loss(model, batch)
+    parts.backward()
+    assert parts.item() == pytest.approx(whole.item(), rel=1e-6)
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad - expected[name]).norm() <= 1e-4 * expected[name].norm() + 1e-6, name
+
+
+class Rows(list):
+    """Images of one size, as a dataset."""
+
+    def shape(self, row):
+        return self[row]["pixels"].shape[:0:-1]
+
+
+def rows(*sides):
+    return Rows({"pixels": np.zeros((3, side, 200), dtype=np.float32)} for side in sides)
+
+
+def test_precision_is_bf16_where_the_cpu_has_it_and_images_are_large_enough():
+    chosen = "bf16" if speed.cpu_has_bf16() else "fp32"
+    assert speed.choose_precision("cpu", rows(320, 64)) == chosen
+    assert speed.choose_precision("cpu", rows(320, 63)) == "fp32"
+    assert speed.choose_precision("cpu", rows(320), "bf16") == "bf16"
+    assert speed.choose_precision("cpu", rows(320), "fp32") == "fp32"
+    with pytest.raises(Failure, match=r"fp8.*auto, fp32, bf16"):
+        speed.choose_precision("cpu", rows(320), "fp8")
+
+
+def test_channels_last_changes_neither_names_nor_values():
+    model = segformer()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    after = speed.arrange(model).state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert any(t.dim() == 4 and not t.is_contiguous() for t in after.values())
+
+
+def losses(key, folder, data, precision, **hyperparameters):
+    run = make_run(key, folder / precision, data, precision=precision, hyperparameters=hyperparameters)
+    assert main(run) == 0
+    assert events_of(run, "setting")[0]["values"]["precision"] == precision
+    return np.array([e["values"]["loss"] for e in events_of(run, "metric") if "loss" in e["values"]])
+
+
+@needs_bf16
+@pytest.mark.parametrize("key", algorithms.PACKAGES)
+def test_the_loss_curves_of_bf16_and_fp32_stay_together(tmp_path, key):
+    data = make_dataset(key, tmp_path, {"train": 16, "validation": 2})
+    size = {"input_size": 64} if key == "image_classification" else {}
+    steps = {"num_train_epochs": 8, "per_device_train_batch_size": 4, "learning_rate": 1e-3, "logging_steps": 1}
+    fp32, bf16 = (losses(key, tmp_path, data, precision, **steps, **size) for precision in ("fp32", "bf16"))
+    assert len(fp32) == len(bf16) == 32
+    assert np.abs(bf16 - fp32)[:4].max() < 0.05 * fp32[:4].mean()  # before small differences have grown
+    smooth = [np.convolve(curve, np.ones(8) / 8, "valid") for curve in (fp32, bf16)]
+    assert np.abs(smooth[1] - smooth[0]).max() < 0.1 * fp32[:8].mean()
+    assert all(curve[-1] < curve[0] for curve in smooth)
