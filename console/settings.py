@@ -200,13 +200,18 @@ Q_CLUSTER = {
 }
 
 # When a worker starts: the tasks that an earlier one had fetched are lost with it, and are queued again.
-AT_WORKER_START = ["training.dataset_files.start_over", "models_registry.reconcile.start_over"]
+AT_WORKER_START = [
+    "training.dataset_files.start_over",
+    "training.imports.start_over",
+    "models_registry.reconcile.start_over",
+]
 # What brings the database and the world in line, each minute: functions without arguments, by dotted name.
 RECONCILERS = [
     "training.reconcile.run",
     "training.dataset_files.reconcile",
     "training.retention.run",
     "training.services.uploads.reconcile",
+    "training.imports.reconcile",
     "models_registry.reconcile.reconcile",
     "endpoints.reconcile.run",
 ]
@@ -221,6 +226,14 @@ IMAGE_MAX_PIXELS = env.int("IMAGE_MAX_PIXELS", default=100_000_000)
 DISK_LOW_BYTES = env.int("DISK_LOW_BYTES", default=5 * 1024**3)  # less free: the dashboard warns
 STAGE_MAX_BODY = 10 * 1024 * 1024
 STAGE_TIMEOUT_SECONDS = 60
+
+# --- Imports: what editors may take datasets from, beside their own uploads -------------------
+IMPORT_ROOTS = env.list("IMPORT_ROOTS", default=[])  # absolute folders of this server, separated by commas
+IMPORT_S3_BUCKET = env.str("IMPORT_S3_BUCKET", default="")
+IMPORT_S3_ENDPOINT = env.str("IMPORT_S3_ENDPOINT", default="")  # empty: Amazon's own
+IMPORT_S3_REGION = env.str("IMPORT_S3_REGION", default="us-east-1")
+IMPORT_S3_ACCESS_KEY = env.str("IMPORT_S3_ACCESS_KEY", default="")
+IMPORT_S3_SECRET_KEY = env.str("IMPORT_S3_SECRET_KEY", default="")
 
 # --- Training and serving -------------------------------------------------------------------
 # A folder with resnet-50/, mit-b3/ and detr-resnet-50/ for a site without internet.

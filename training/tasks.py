@@ -5,7 +5,7 @@ import logging
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from training import dataset_files, ingest, queue, runner, shutdown
+from training import dataset_files, imports, ingest, queue, runner, shutdown
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,11 @@ def _call_each(names: list[str]) -> None:
 def dataset_ingest(dataset_id: str) -> None:
     """Validate an uploaded zip: its dataset becomes READY or INVALID."""
     ingest.run(dataset_id)
+
+
+def dataset_import(dataset_id: str) -> None:
+    """Copy a folder or a bucket's objects: what comes is validated like an upload."""
+    imports.run(dataset_id)
 
 
 def dataset_remove(dataset_id: str) -> None:

@@ -3,6 +3,7 @@
 from training.services.datasets import dataset_create, dataset_create_sample, dataset_delete
 from training.services.experiments import experiment_create, experiment_delete
 from training.services.files import training_checkpoints_delete
+from training.services.imports import dataset_import
 from training.services.mending import dataset_mend, dataset_mends, dataset_versions
 from training.services.projects import member_remove, member_set, project_create, project_retention_set
 from training.services.training_fields import training_checkpoints
@@ -25,6 +26,7 @@ __all__ = [
     "dataset_create",
     "dataset_create_sample",
     "dataset_delete",
+    "dataset_import",
     "dataset_mend",
     "dataset_mends",
     "dataset_upload_append",

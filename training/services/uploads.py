@@ -123,9 +123,14 @@ def dataset_upload_finish(*, upload: Upload, user: Any = None) -> None:
     if upload.part.exists():
         upload.part.rename(dataset.upload_path)
         dataset_files.fsync_folder(dataset.folder)
+    dataset_arrived(dataset=dataset, user=user, size=upload.length)
+
+
+def dataset_arrived(*, dataset: Dataset, user: Any, size: int) -> None:
+    """The zip, of `size` bytes, is in its place: have a worker validate it. Of two that say so one wins."""
+    task = dataset_files.TASKS[DatasetStatus.VALIDATING]
     with transaction.atomic():
-        task = dataset_files.TASKS[DatasetStatus.VALIDATING]
-        if lifecycle.move(dataset, DatasetStatus.VALIDATING, actor=user, progress={}, zip_bytes=upload.length):
+        if lifecycle.move(dataset, DatasetStatus.VALIDATING, actor=user, progress={}, zip_bytes=size):
             transaction.on_commit(lambda: async_task(task, dataset.pk), robust=True)
 
 
