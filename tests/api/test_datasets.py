@@ -76,9 +76,8 @@ def test_the_detail_has_report_and_counts(api, people, dataset):
     seen = api(people.viewer).get(f"{URL}{dataset.pk}/").json()
     assert seen["counts"] == {"train": {"stop": 3, "yield": 2}}
     assert seen["images"] == {"train": 5}
-    assert seen["report"] == [
-        {"code": "corrupt_image", "level": "warning", "file": "train/stop/1.png", "message": "1.png cannot be read."}
-    ]
+    problem = {"code": "corrupt_image", "level": "warning", "file": "train/stop/1.png"}
+    assert seen["report"] == [{**problem, "message": "1.png cannot be read.", "files": [], "mend": ""}]
 
 
 def test_a_dataset_with_a_running_training_is_not_deleted(editor, dataset, training):

@@ -113,7 +113,7 @@ def test_the_report_names_every_file_once_under_what_is_wrong(editor, project):
     assert all(f"<code>train/{n}.png</code>" in page for n in range(5))
     assert "The label &lt;b&gt;cat is only in validation." in page
     assert "5 problems were found." in page
-    assert page.index("cannot be used") < page.index("Warnings")
+    assert page.index("cannot be used") < page.index("Warnings:")
 
 
 def test_a_sample_is_one_click(editor, project):
