@@ -128,17 +128,17 @@ CASES = [
     odd(
         "image saved again, smaller",
         lambda: saved_again("train/cat/view.jpg"),
-        warning("near_duplicate", "train/cat/view.jpg", "2 images look nearly the same"),
+        warning("near_duplicate", "train/cat/view.jpg", "2 images look nearly the same", "Then keep one"),
     ),
     odd(
         "image saved again under another label",
         lambda: saved_again("train/dog/view.jpg"),
-        warning("near_duplicate", "train/cat/view.png", "labelled differently", "Which is right?"),
+        warning("near_duplicate", "train/cat/view.png", "labelled differently", "Correct the other"),
     ),
     odd(
         "image saved again in validation",
         lambda: saved_again("validation/cat/view.jpg"),
-        warning("leakage", "train/cat/view.png", "Nearly the same image", "train, validation"),
+        warning("leakage", "train/cat/view.png", "Nearly the same image", "train, validation", "Keep it in one"),
     ),
     odd(
         "one label twelve times the other",
@@ -164,23 +164,25 @@ CASES = [
     odd(
         "blank images",
         lambda: blank("train/cat/white.png", "train/dog/white.png"),
-        warning("image_blank", "train/cat/white.png", "2 images", "single colour", "Remove them"),
+        warning(
+            "image_blank", "train/cat/white.png", "single colour, which show nothing: 2.", "Remove or replace them"
+        ),
     ),
     odd(
         "image of 400 x 300 among those of 32 x 32",
         lambda: pets() | {"train/cat/big.png": encoded(landscape(3, (400, 300)))},
-        warning("size_unusual", "train/cat/big.png", "400 x 300", "32 x 32"),
+        warning("size_unusual", "train/cat/big.png", "400 x 300", "32 x 32", "Remove those that"),
     ),
     odd("turned image", turned, fact("exif", "train/cat/turned.jpg", "stored turned", "[mend: exif]")),
     boxed(
         "tiny boxes",
         lambda: with_boxes([5, 5, 2, 9], [5, 5, 9, 3]),
-        warning("box_tiny", detection.IMAGE, "2 boxes of “thing-1”", "slips of the mouse"),
+        warning("box_tiny", detection.IMAGE, "Boxes of “thing-1”", "image: 2.", "Then remove them"),
     ),
     boxed(
         "box of the whole image",
         lambda: with_boxes([0, 0, 64, 63]),
-        warning("box_huge", detection.IMAGE, "1 boxes of “thing-1”", "95 %"),
+        warning("box_huge", detection.IMAGE, "Boxes of “thing-1”", "over 95 % of their image: 1.", "draw them anew"),
     ),
     boxed(
         "classes spelled two ways",
@@ -200,7 +202,7 @@ CASES = [
     masked(
         "mask that shows one class",
         lambda: segmentation.with_mask(segmentation.strips(0)),
-        warning("mask_empty", MASK, "1 masks show nothing but “background”"),
+        warning("mask_empty", MASK, "show nothing but “background”: 1.", "Then mark it"),
     ),
     masked(
         "mask of 255 only",

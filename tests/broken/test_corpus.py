@@ -1,8 +1,11 @@
 """The real ingest of every zip of the corpus: exactly what is wrong is named, and nothing half-made is left."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po
 
 from tests.broken import archive, classification, damaged, detection, doctor, good, images, names, segmentation
 from tests.broken.case import Case, repeated
@@ -32,9 +35,21 @@ def ingested(dataset: Dataset) -> Dataset:
     return dataset
 
 
+@pytest.fixture(scope="module")
+def catalogue() -> Catalog:
+    with (Path(__file__).parents[2] / "locale/ko/LC_MESSAGES/django.po").open("rb") as file:
+        return read_po(file, locale="ko")
+
+
+def untranslated(report: list[dict[str, Any]], catalogue: Catalog) -> list[str]:
+    """Sentences, reasons within them included, that a Korean reader would be shown in English."""
+    within = [value["text"] for p in report for value in p["params"].values() if isinstance(value, dict)]
+    return [text for text in [*(p["text"] for p in report), *within] if text not in catalogue]
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_is_wrong_is_named(case: Case, project, home, settings):
+def test_what_is_wrong_is_named(case: Case, project, home, settings, catalogue):
     for name, value in case.settings.items():
         setattr(settings, name, value)
     before = {path for path in home.rglob("*") if path.is_file()}
@@ -43,6 +58,7 @@ def test_what_is_wrong_is_named(case: Case, project, home, settings):
     assert not differences, "\n".join(["", *differences])
     assert dataset.status == case.status
     assert (dataset.status_reason is None) == (dataset.status == "READY")
+    assert untranslated(dataset.report, catalogue) == []
     assert str(home) not in str(dataset.report), "a path of this machine is of no use to anyone"
     new = {path for path in home.rglob("*") if path.is_file()} - before
     assert all(path.is_relative_to(dataset.folder) for path in new)

@@ -42,7 +42,9 @@ def _alike(groups: Sequence[Sequence[str]], truth: Truth, report: Report, *, nea
     for group in leaks[:GROUPS]:
         text = _("The same image is in several splits (%(splits)s), so their figures look too good. Keep it in one.")
         if near:
-            text = _("Nearly the same image is in several splits (%(splits)s): their figures may look too good.")
+            text = _(
+                "Nearly the same image is in several splits (%(splits)s): figures may look too good. Keep it in one."
+            )
         _warn("leakage", text, [group], report, near, splits=", ".join(sorted({split_of(file) for file in group})))
     for group in within[:GROUPS]:
         text = _duplicate_text(near, len({truth.get(file) for file in group}) == 1)
@@ -64,9 +66,11 @@ def _warn(code: str, text: str, groups: Sequence[Sequence[str]], report: Report,
 
 def _duplicate_text(near: bool, alike: bool) -> str:
     if near and alike:
-        return _("%(count)s images look nearly the same. Are they copies?")
+        return _("%(count)s images look nearly the same. Are they copies? Then keep one.")
     if near:
-        return _("%(count)s images look nearly the same but are labelled differently. Which is right?")
+        return _(
+            "%(count)s images look nearly the same but are labelled differently. Which is right? Correct the other."
+        )
     if alike:
         return _("%(count)s images are the same. One is enough: copies count more than others in the training.")
     return _("%(count)s images are the same but are labelled differently. Keep the right one.")
@@ -118,7 +122,10 @@ def _sizes(prints: Prints, report: Report) -> None:
     odd = ((sides > median * UNUSUAL) | (sides * UNUSUAL < median)).any(axis=1) & (sides.min(axis=1) >= TINY)
     found = [files[index] for index in np.flatnonzero(odd)]
     if found:
-        text = _("Images much larger or smaller than most (%(median)s), for example %(size)s: %(count)s.")
+        text = _(
+            "Images much larger or smaller than most (%(median)s), for example %(size)s: %(count)s. Remove those that "
+            "do not belong here."
+        )
         params: dict[str, Any] = {"count": len(found), "median": _text(median), "size": _text(prints.size(found[0]))}
         report.warning("size_unusual", text, found[0], files=found, **params)
 

@@ -31,12 +31,15 @@ TEXTS = {
         "warning",
         _(
             "Boxes of “%(name)s” with a side below 4 pixels or less than 0.01 %% of the image: %(count)s. That is too "
-            "little to learn from. Are they slips of the mouse?"
+            "little to learn from. Are they slips of the mouse? Then remove them."
         ),
     ),
     "box_huge": (
         "warning",
-        _("Boxes of “%(name)s” that hold over 95 %% of their image: %(count)s. Was the whole image marked?"),
+        _(
+            "Boxes of “%(name)s” that hold over 95 %% of their image: %(count)s. Was the whole image marked? Then draw "
+            "them anew."
+        ),
     ),
 }
 

@@ -41,7 +41,9 @@ class Masks:
 def report_single(masks: Masks, names: Mapping[int, str], report: Report) -> None:
     """One warning a class for masks that show nothing else."""
     for number, files in masks.single.items():
-        text = _("Masks that show nothing but “%(name)s”: %(count)s. Was the rest of the image left unmarked?")
+        text = _(
+            "Masks that show nothing but “%(name)s”: %(count)s. Was the rest of the image left unmarked? Then mark it."
+        )
         if number is None:
             text = _(
                 "Masks that are 255 (ignore) everywhere, so that nothing is learnt: %(count)s. Mark or remove them."
