@@ -41,7 +41,8 @@ def test_built_model_is_complete_and_cannot_be_changed(trained_training, ordered
     trained = json.loads((trained_training.folder / "model" / "model.json").read_text())
     manifest = json.loads((ordered.folder / "model.json").read_text())
     assert {key: manifest[key] for key in trained} == trained
-    assert manifest["dataset"] == {"id": trained_training.dataset_id, "name": "shapes", "sha256": "ab" * 32}
+    source = {"id": trained_training.dataset_id, "name": "shapes", "version": 1, "sha256": "ab" * 32}
+    assert manifest["dataset"] == source
     assert (manifest["id"], manifest["training"]["id"]) == (ordered.pk, trained_training.pk)
     assert (ordered.labels, ordered.metrics) == (trained["labels"], trained["metrics"])
     assert ordered.export_report == json.loads((ordered.folder / "export_report.json").read_text())
