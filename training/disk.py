@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from training.algorithms.base import Message, gettext_noop
@@ -88,7 +89,8 @@ def probe(folder: Path) -> Message | None:
     except OSError as error:
         return reason(error) or Message("%(error)s", {"error": error.strerror or str(error)})
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be none to remove, on a disk that does not let us
+            path.unlink(missing_ok=True)
     return None
 
 

@@ -2,17 +2,20 @@
 
 import json
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.disks import fill, read_only, small_disk
-from tests.runs import events_of, make_dataset, make_run, start_trainer, train
+from tests.runs import ROOT, events_of, make_dataset, make_run, start_trainer, train
 from tests.training.conftest import running, wait_for
 from training import runner, services
 from training.algorithms.base import Message
 from training.models import Training
 from training.trainer import checkpoints
+from training.verdict import judge
 
 STEPS = {"num_train_epochs": 5, "per_device_train_batch_size": 2, "save_steps": 5, "logging_steps": 1}  # 20 steps
 
@@ -128,3 +131,16 @@ def test_a_file_where_the_trainings_folder_should_be_is_named(home, make_trainin
     training.refresh_from_db()
     assert training.status == "CREATE_FAILED"
     assert f"trainings/{training.pk}" in str(Message.from_json(training.status_reason))
+
+
+def test_when_not_even_the_reason_can_be_written_the_exit_code_says_it(home, make_training, data):
+    training = make_training()
+    run = a_run(training.folder, data)
+    read_only(home)
+    command = [sys.executable, "-m", "training.trainer", str(run)]
+    trainer = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=300, check=False)
+    assert trainer.returncode == 4
+    assert b"read-only" in trainer.stdout
+    verdict = judge(training, None, 4)
+    assert verdict.kind == "failed"
+    assert "read-only" in str(verdict.reason)
