@@ -91,6 +91,25 @@ def stop_signs() -> Files:
     return changed[0] | {detection.VALIDATION: changed[1][detection.VALIDATION]}
 
 
+def all_that_can_be_mended() -> Files:
+    """A turned image and a copy of it, a copy in validation, an empty label."""
+    view = turned()["train/cat/turned.jpg"]
+    return copied(CAT, "validation/cat/copy.png") | {
+        "train/cat/turned.jpg": view,
+        "train/cat/turned again.jpg": view,
+        "train/cow/": b"",
+    }
+
+
+def all_boxes_that_can_be_mended() -> Files:
+    """Boxes that leave, miss and do not fill the image, which is in train twice and in validation too."""
+    images = [*detection.content()["images"], {"id": 9, "file_name": "copy.jpg"}]
+    boxes = [*detection.content()["annotations"], *(annotation(90 + n, 9, 1, box) for n, box in enumerate(BAD_BOXES))]
+    seen = detection.things()[detection.IMAGE]
+    return detection.changed(images=images, annotations=boxes) | {"train/copy.jpg": seen, "validation/0001.jpg": seen}
+
+
+BAD_BOXES = [[-4, 40, 20, 90], [200, 0, 5, 5], [5, 5, 0, 10], [5, 5, 20, 20]]
 CAT, TEST = "train/cat/0.png", "validation/cat/0.png"
 MASK = segmentation.MASK
 
@@ -174,6 +193,22 @@ CASES = [
         warning("size_unusual", "train/cat/big.png", "400 x 300", "32 x 32", "Remove those that"),
     ),
     odd("turned image", turned, fact("exif", "train/cat/turned.jpg", "stored turned", "[mend: exif]")),
+    odd(
+        "all that can be mended in a classification zip",
+        all_that_can_be_mended,
+        warning("duplicate", "train/cat/turned again.jpg", "2 images are the same", "[mend: duplicate_remove]"),
+        warning("leakage", CAT, "Keep it in one", "[mend: leakage_remove]"),
+        warning("label_empty", "train/cow", "[mend: empty_label]"),
+        fact("exif", "train/cat/turned again.jpg", "stored turned", "read: 2.", "[mend: exif]"),
+    ),
+    boxed(
+        "all that can be mended in a detection zip",
+        all_boxes_that_can_be_mended,
+        warning("box_clipped", "train/copy.jpg", "annotation 90", "[mend: box_clip]"),
+        error("box_outside", "train/copy.jpg", "annotation 91", "Correct or remove it", "[mend: box_clip]"),
+        warning("box_empty", "train/copy.jpg", "annotation 92", "[mend: box_clip]"),
+        warning("leakage", detection.IMAGE, "Keep it in one", "[mend: leakage_remove]"),
+    ),
     boxed(
         "tiny boxes",
         lambda: with_boxes([5, 5, 2, 9], [5, 5, 9, 3]),
