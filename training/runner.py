@@ -199,6 +199,7 @@ class Run:
         """No process of the trainer's session is left, and nothing half-written."""
         if self.trainer:
             kill_session(self.trainer)
+        patiently(self.renew)  # what is half-written may be another host's by now
         runfolder.remove_temporary(self.training)
 
     def let_go(self) -> None:

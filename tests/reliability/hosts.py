@@ -1,6 +1,7 @@
 """Several hosts of one console, on one machine: trainer workers with names of their own, one PostgreSQL, one Redis."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,14 @@ import psycopg
 
 from tests.reliability.worker import CREATE, Console
 from tests.runs import ROOT
+
+# Processes that see no others, and pids that begin at 1: as on another machine.
+APART = ["unshare", "--pid", "--fork", "--mount-proc"]
+
+
+def is_apart() -> bool:
+    """Whether this machine lets us have that."""
+    return bool(shutil.which("unshare")) and subprocess.run([*APART, "true"], check=False).returncode == 0
 
 
 class Hosts(Console):
@@ -36,7 +45,12 @@ class Hosts(Console):
     def start_host(self, name: str) -> None:
         with (self.home / f"{name}.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "manage.py", "trainer_worker"],
+                [
+                    *APART,
+                    "sh",
+                    "-c",
+                    f"{sys.executable} manage.py trainer_worker & sleep infinity",
+                ],  # without its pid 1 all of a host dies
                 cwd=ROOT,
                 env={**self.environment, "HOST_NAME": name},
                 stdout=log,
@@ -52,6 +66,15 @@ class Hosts(Console):
             os.kill(process.pid, signal.SIGSTOP)  # none of them sees another one die
         for process in mine:
             process.kill()
+
+    def kill_worker(self, name: str) -> None:
+        """The worker and its runners die; the trainers do not notice."""
+        for process in self.processes_of(name):
+            if "trainer_worker" in process.cmdline():
+                process.kill()
+
+    def trainers_of(self, name: str) -> list[psutil.Process]:
+        return [process for process in self.processes_of(name) if "training.trainer" in process.cmdline()]
 
     def processes_of(self, name: str) -> list[psutil.Process]:
         return [process for process in self.processes() if process.environ().get("HOST_NAME") == name]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.reliability.hosts import Hosts
-from tests.reliability.test_training_kills import seconds_until
+from tests.reliability.hosts import Hosts, is_apart
+from tests.reliability.test_training_kills import STOP, seconds_until
 from tests.runs import events_of
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis]
@@ -13,8 +13,15 @@ WAKE = "from training import reconcile; reconcile.wake_slots()"  # what the reco
 EXPIRED = "SELECT lease_until < now() FROM training_training WHERE id = %s"
 
 
+def take_over(hosts, training) -> None:
+    seconds_until(lambda: hosts.query(EXPIRED, training) == [(True,)])
+    hosts.shell(WAKE)
+
+
 @pytest.fixture
 def hosts(tmp_path, database, broker):
+    if not is_apart():
+        pytest.skip("this machine does not let us hide processes from each other (unshare --pid)")
     hosts = Hosts(tmp_path / "home", database, broker)
     hosts.home.mkdir()
     hosts.set_up()
@@ -41,8 +48,31 @@ def test_each_training_runs_once_and_those_of_a_dead_host_go_on_on_another(hosts
     (dead,) = hosts.row(long, "host")
     hosts.kill_host(dead)
     assert hosts.row(long, "status") == ("RUNNING",)  # nobody was left to say otherwise
-    seconds_until(lambda: hosts.query(EXPIRED, long) == [(True,)])
-    hosts.shell(WAKE)
+    take_over(hosts, long)
     seconds_until(lambda: hosts.row(long, "status") == ("COMPLETE",))
     assert hosts.row(long, "host", "attempts") == ({"north": "south", "south": "north"}[dead], 1)
     assert "goes on from step" in (hosts.home / "trainings" / long / "train.log").read_text()
+
+
+def test_a_trainer_whose_host_was_cut_off_ends_when_another_host_has_taken_its_training_over(hosts):
+    """It lives, nobody can reach it, and it must not write into the run folder any more."""
+    (training,) = hosts.create_many(1, num_train_epochs=100_000, save_steps=10)
+    hosts.start_host("north")
+    seconds_until(lambda: hosts.row(training, "step")[0] > 20)
+    hosts.kill_worker("north")
+    (old,) = hosts.trainers_of("north")
+    hosts.start_host("south")
+    take_over(hosts, training)
+    seconds_until(lambda: hosts.row(training, "host", "attempts", "status") == ("south", 1, "RUNNING"))
+    seconds_until(lambda: hosts.trainers_of("north") == [])
+    assert not old.is_running()
+    log = (hosts.home / "trainings" / training / "train.log").read_text()
+    assert "another trainer has been given this run folder: this one ends" in log
+    (step,) = hosts.row(training, "step")
+    seconds_until(lambda: hosts.row(training, "step")[0] > step + 10)
+    hosts.shell(STOP.format(training=training))
+    seconds_until(lambda: hosts.row(training, "status") == ("STOPPED",))
+    steps = "SELECT step FROM training_metricpoint WHERE training_id = %s AND name = 'loss' ORDER BY step"
+    seen = [step for (step,) in hosts.query(steps, training)]
+    assert seen == list(range(1, len(seen) + 1))
+    assert hosts.trainers_of("south") == []
