@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.disks import fill, small_disk
+from tests.reliability.worker import Console
 from tests.running import ROOT
 
 LOOK = """
@@ -31,7 +33,7 @@ print("AFTER", client.post(f"/projects/{project.pk}/experiments/new/", {"name": 
 
 @pytest.fixture
 def home(tmp_path):
-    with small_disk(tmp_path / "small", "8m") as folder:
+    with small_disk(tmp_path / "small", "24m") as folder:
         yield folder
 
 
@@ -74,3 +76,29 @@ def said(process: subprocess.Popen[str], word: str) -> list[str]:
         if line.startswith(word):
             return line.split()[1:]
     raise AssertionError(f"it ended before it said {word}")
+
+
+def test_a_training_and_its_worker_outlive_a_database_that_is_full_for_a_while(home):
+    """Log, events and database share the disk. When there is room again the training has ended with the reason, and
+    the same worker runs the next one."""
+    console = Console(home)
+    console.set_up()
+    training = console.create()
+    worker = console.start_worker()
+    try:
+        console.wait(training, "RUNNING", step=5)
+        trainer = console.trainer(training)
+        ballast = fill(home)
+        deadline = time.monotonic() + 120
+        while trainer.alive():
+            assert time.monotonic() < deadline, "the trainer hangs"
+            time.sleep(0.1)
+        time.sleep(5)  # the runner meets the full database several times
+        ballast.unlink()
+        console.wait(training, "FAIL_TRAIN")
+        assert "disk is full" in console.row(training, "status_reason")[0]
+        following = console.create("next", num_train_epochs=1)
+        console.wait(following, "COMPLETE")
+        assert worker.poll() is None
+    finally:
+        console.kill_everything()
