@@ -4,7 +4,7 @@ import json
 import math
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
@@ -28,9 +28,38 @@ from training.trainer.weights import Weights, resolve
 WARM_UP = 0.03  # of all steps the learning rate rises: AdamW's first steps are its wildest
 
 
+class Job(NamedTuple):
+    """One training, ready to run. `used` is what the trainer chose, `about` what model.json says of it."""
+
+    trainer: JobTrainer
+    data: dict[str, Any]
+    labels: Any
+    checkpoint: Path | None
+    used: dict[str, Any]
+    about: dict[str, Any]
+
+
 def run(config: Config, events: Events, stop: StopSignal) -> None:
     """Train, and leave model/ and a `result` event. Raises Failure, Stopped, or whatever went wrong."""
     events.phase("preparing")
+    job = prepare(config, events, stop)
+    trainer = job.trainer
+
+    stop.hold()
+    events.phase("training")
+    fit(trainer, job.checkpoint, stop)
+    keep_best(trainer, config, job.labels)
+    result = {"metrics": final_metrics(trainer), "test_metrics": final_test(trainer, job.data["test"])}
+
+    events.phase("saving")
+    settings = job.used | trainer.memory.settings()
+    save_model(config.run, trainer.network, {**job.about, "settings": settings, **result}, events.fence)
+    events.emit("result", **result)
+    trainer.report.board.close()
+
+
+def prepare(config: Config, events: Events, stop: StopSignal) -> Job:
+    """Data, weights, network and trainer, before anything is computed."""
     transformers_logging.disable_progress_bar()  # the log is a file, not a terminal
     transformers_logging.set_verbosity_error()  # what does not fit when weights are loaded is checked in building.py
     set_seed(config.seed)
@@ -58,29 +87,17 @@ def run(config: Config, events: Events, stop: StopSignal) -> None:
         eval_dataset=data["validation"],
         data_collator=train.collate,
     )
-
-    stop.hold()
-    events.phase("training")
-    fit(trainer, checkpoint, stop)
-    keep_best(trainer, config, labels)
-    result = {"metrics": final_metrics(trainer), "test_metrics": final_test(trainer, data["test"])}
-
-    events.phase("saving")
-    used |= trainer.memory.settings()
-    save_model(config.run, model, describe(config, labels, preprocessing, used) | result, events.fence)
-    events.emit("result", **result)
-    trainer.report.board.close()
+    return Job(trainer, data, labels, checkpoint, used, describe(config, labels, preprocessing))
 
 
-def describe(config: Config, labels: Any, preprocessing: Any, used: dict[str, Any]) -> dict[str, Any]:
-    """What model.json says besides the figures."""
+def describe(config: Config, labels: Any, preprocessing: Any) -> dict[str, Any]:
+    """What model.json says besides figures and settings."""
     return {
         "algorithm": config.spec.key,
         "labels": labels,
         "preprocessing": preprocessing,
         "threshold": config.hyperparameters.get("threshold"),
         "hyperparameters": dict(config.hyperparameters),
-        "settings": used,
     }
 
 
