@@ -243,7 +243,7 @@ DOWNLOAD_SECONDS = env.int("DOWNLOAD_SECONDS", default=120)
 TRAINING_PRECISION = env.str("TRAINING_PRECISION", default="auto")
 # A JSON file {algorithm key: {Hugging Face config field: value}}: a smaller network, for tests and trials.
 ARCHITECTURES_FILE = env.str("ARCHITECTURES_FILE", default="")
-TRAINER_MEMORY_BYTES = env.int("TRAINER_MEMORY_BYTES", default=0)  # what one trainer may hold; 0: what there is
+TRAINER_MEMORY_BYTES = env.int("TRAINER_MEMORY_BYTES", default=0)  # what one plans with on a CPU; 0: what there is
 STOP_GRACE_SECONDS = env.int("STOP_GRACE_SECONDS", default=60)
 MAX_AUTOMATIC_RESUMES = 3
 LOADER_WORKERS = env.int("LOADER_WORKERS", default=-1)  # processes that load a trainer's images; -1: by its device

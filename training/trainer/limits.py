@@ -81,13 +81,6 @@ def oom_kills() -> tuple[str, int]:
     return since, _numbers(Path("/proc/vmstat")).get("oom_kill", 0)
 
 
-def confine(bytes: int) -> None:
-    """Let this process have at most so much memory of its own: beyond it an allocation fails, and nobody is killed."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = bytes if hard == resource.RLIM_INFINITY else min(bytes, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-
-
 def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 

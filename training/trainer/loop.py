@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from training import algorithms
 from training.algorithms.base import Message, gettext_noop
-from training.trainer import checkpoints, devices, limits, speed
+from training.trainer import checkpoints, devices, speed
 from training.trainer.artifacts import save_model
 from training.trainer.config import Config
 from training.trainer.early_stopping import EarlyStopping
@@ -135,8 +135,6 @@ def guards(
 ) -> dict[str, Any]:
     """What looks after memory and after sense. A batch is in as many parts as the checkpoint's training had come to, or
     as the runner asks for: it saw the trainer die."""
-    if used["device"] == "cpu" and config.memory_bytes:
-        limits.confine(config.memory_bytes)
     batch, figure = used["per_device_train_batch_size"], config.spec.best_metric
     parts = max(config.parts, checkpoints.manifest(checkpoint).get("parts", 1) if checkpoint else 1)
     return {
