@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.api.base import CreateSerializer, OwnedSerializer, OwnedViewSet
+from console.api.imports import ImportCalls
 from console.api.parsers import JSON
 from console.templatetags.console import message
 from training import algorithms, services
@@ -55,6 +56,7 @@ class DatasetSerializer(OwnedSerializer):
             "progress",
             "zip_bytes",
             "zip_sha256",
+            "source",
             "mends",
             "mends_offered",
         )
@@ -85,7 +87,7 @@ class DatasetCreateSerializer(CreateSerializer):
     file = serializers.FileField(help_text="the zip", allow_empty_file=True)  # ingest says what is wrong with it
 
 
-class DatasetViewSet(OwnedViewSet):
+class DatasetViewSet(ImportCalls):
     """Datasets of a project, newest first."""
 
     queryset = Dataset.objects.select_related("created_by")

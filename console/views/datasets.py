@@ -19,7 +19,7 @@ from console.answers import refuse
 from console.forms.datasets import DatasetForm
 from console.unfinished import UPLOAD_SENTENCES, unfinished_uploads
 from console.views.lists import Column, List, Tab, show
-from training import algorithms, previews, services
+from training import algorithms, previews, services, sources
 from training.errors import Conflict
 from training.models import Dataset, Role
 
@@ -97,6 +97,7 @@ def dataset_create(request: HttpRequest, project: str) -> HttpResponse:
         "limit": settings.UPLOAD_MAX_BYTES,
         "unfinished": unfinished_uploads(owner, request.user),
         "sentences": UPLOAD_SENTENCES,
+        "can_import": bool(sources.available()),
     }
     return render(request, "datasets/create.html", context)
 
