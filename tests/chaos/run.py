@@ -1,6 +1,6 @@
 """One run: start, an undisturbed journey of each algorithm, kills while more of them go on, the end."""
 
-import base64
+import io
 import json
 import random
 import subprocess
@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from console.sdk import Client
 from tests.chaos.journeys import Caller, Journeys
 from tests.chaos.kills import EVERYTHING, KINDS, by_kind, kill_everything, kill_one, strayed
 from tests.chaos.ledger import LOST, Ledger, Wrong
 from tests.chaos.patient import Patient
-from tests.endpoints.colours import picture
 from tests.running import ROOT, RunningConsole, start
 
 Work = Callable[[threading.Event], None]
@@ -138,7 +139,9 @@ def _small_stage(console: RunningConsole) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.endpoints.deploy", "create", "colours"]
     said = subprocess.run(command, cwd=ROOT, env=console.environment, check=True, text=True, stdout=subprocess.PIPE)
     made = json.loads(said.stdout)
-    return {"url": f"{console.url}{made['path']}", "key": made["key"], "image": base64.b64decode(picture("blue"))}
+    image = io.BytesIO()
+    Image.new("RGB", (12, 10), "blue").save(image, "PNG")
+    return {"url": f"{console.url}{made['path']}", "key": made["key"], "image": image.getvalue()}
 
 
 def _together(calls: Sequence[Callable[[], None]]) -> None:
