@@ -24,8 +24,8 @@ MOMENTS = 2  # AdamW keeps two numbers for each weight, from its first step on
 class Memory:
     """In how many parts a batch of `batch` images is trained; each has at least `smallest` images.
 
-    `most` is the memory, in bytes, that the trainer may come to hold on a CPU; 0: as much as there is. It is a plan, not
-    a limit of the process: at such a limit not only a batch fails, but whatever asks next.
+    `most` is the memory, in bytes, that the trainer may come to hold on a CPU; 0: as much as there is. It is a plan,
+    not a limit of the process: at such a limit not only a batch fails, but whatever asks next.
     """
 
     def __init__(self, batch: int, smallest: int, events: Events, *, parts: int = 1, most: int = 0) -> None:

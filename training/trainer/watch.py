@@ -32,10 +32,14 @@ class Watch(TrainerCallback):
         self.told: dict[str, Notice | None] = {}
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """The Trainer has just written a line of its history: a loss or an evaluation."""
+        """The Trainer has just written a line of its history: a loss or an evaluation.
+
+        A notice comes and goes with any of them; figures in it are brought up to date with an evaluation only.
+        """
+        evaluated = EVALUATED in state.log_history[-1]
         for code, look in LOOKS.items():
-            found = look(self, state.log_history, state.max_steps)
-            if code in self.told and self.told[code] == found:
+            found, told = look(self, state.log_history, state.max_steps), self.told.get(code)
+            if code in self.told and (found == told or (found and told and not evaluated)):
                 continue
             if found:
                 self.events.notice(code, *found)
@@ -96,7 +100,7 @@ class Watch(TrainerCallback):
         then = mean_loss(history, before, best["step"])
         now = mean_loss(history, found[-2]["step"], newest["step"])
         falls = newest[name] < best[name] - NOTICEABLE and at <= len(found) - EVALUATIONS_OVERFIT
-        if not falls or then is None or now is None or now >= then:
+        if not falls or then is None or now is None or now > then * FALLEN:
             return None
         text = gettext_noop(
             "Over-fitting: the training loss goes on falling, but on the validation images %(figure)s was best after "
