@@ -1,3 +1,5 @@
+from typing import Any
+
 from django import forms
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
@@ -27,29 +29,24 @@ class MemberForm(ServiceForm):
         return user
 
 
+def _days(label: Any, lost: Any) -> forms.IntegerField:
+    number = forms.NumberInput({"placeholder": _("for ever")})
+    return forms.IntegerField(
+        label=label, required=False, min_value=1, max_value=MOST_DAYS, widget=number, help_text=lost
+    )
+
+
 class RetentionForm(ServiceForm):
     """Days that ended trainings keep each; empty: for ever."""
 
-    logs = forms.IntegerField(
-        label=_("Logs"),
-        required=False,
-        min_value=1,
-        max_value=MOST_DAYS,
-        help_text=_("What is lost: why a training failed, and how it went in words."),
+    logs = _days(_("Logs (days)"), _("What is lost: why a training failed, and how it went in words."))
+    tensorboard = _days(
+        _("TensorBoard (days)"),
+        _("What is lost: the TensorBoard page. The charts of the training's own page stay."),
     )
-    tensorboard = forms.IntegerField(
-        label=_("TensorBoard"),
-        required=False,
-        min_value=1,
-        max_value=MOST_DAYS,
-        help_text=_("What is lost: the TensorBoard page. The charts of the training's own page stay."),
-    )
-    checkpoints = forms.IntegerField(
-        label=_("Checkpoints"),
-        required=False,
-        min_value=1,
-        max_value=MOST_DAYS,
-        help_text=_(
+    checkpoints = _days(
+        _("Checkpoints (days)"),
+        _(
             "What is lost: new trainings cannot start from them, and a failed training that is resumed starts anew. "
             "A stopped training keeps its newest one."
         ),
