@@ -4,6 +4,7 @@ Each step is a job. Its result must equal that of the first journey, which nothi
 that it failed, the reason must be true, and the step is done again.
 """
 
+import hashlib
 import zipfile
 from pathlib import Path
 from threading import Event
@@ -11,10 +12,11 @@ from typing import Any, NamedTuple
 
 from tests.chaos.ledger import DIFFERS, LOST, REASON, Job, Ledger, Wrong
 from tests.chaos.patient import Patient
+from tests.chaos.uploads import by_tus, in_one_request
 from training import samples
 
 KILLED = ("killed", "gone", "ended", "crashed", "stopped answering")  # what a true reason after a kill says
-TRIES = 4  # of a step that may fail for a true reason
+TRIES = 8  # of a step that may fail for a true reason
 
 
 class Plan(NamedTuple):
@@ -56,6 +58,8 @@ class Journeys:
         samples.write(algorithm, self.zip)
         with zipfile.ZipFile(self.zip) as archive:
             self.image = archive.read(self.plan.image)
+        self.sha256 = hashlib.sha256(self.zip.read_bytes()).hexdigest()
+        self.uploads = 0
         self.reference: Results | None = None
         self.endpoint: dict[str, Any] = {}  # the first journey's, when it stays
         self.first_training: dict[str, Any] = {}
@@ -117,15 +121,17 @@ class Journeys:
         self.forget(*made)
 
     def dataset(self, name: str) -> tuple[dict[str, int], dict[str, Any]]:
-        fields = {"name": name, "algorithm": self.algorithm}
+        """Every other one is uploaded by tus."""
+        self.uploads += 1
+        way, send = (("upload", in_one_request), ("tus upload", by_tus))[self.uploads % 2]
         for _try in range(TRIES):
-            with self.ledger.job("upload", name):
-                made = self.console.make(
-                    "datasets", name, lambda: self.console.client.upload("datasets/", fields, self.zip)
-                )
+            with self.ledger.job(way, name):
+                made = send(self.console, name, self.algorithm, self.zip)
             with self.ledger.job("ingest", name) as job:
                 found = self.ended("datasets", made, "READY", job)
                 if job.outcome != REASON:
+                    if found["zip_sha256"] != self.sha256:
+                        raise Wrong(DIFFERS, f"the zip has the SHA-256 sum {found['zip_sha256']}, not {self.sha256}")
                     return found["images"], found
             self.forget(found)
         raise Wrong(LOST, f"{name}: no dataset after {TRIES} tries")

@@ -15,8 +15,9 @@ UNREACHABLE = (0, 502, 503, 504)
 class Patient:
     """Every call lasts at most `patience` seconds and then raises Wrong: the job has hung."""
 
-    def __init__(self, client: Client, patience: float) -> None:
-        self.client, self.patience = client, patience
+    def __init__(self, url: str, token: str, patience: float) -> None:
+        self.url, self.token, self.patience = url, token, patience
+        self.client = Client(url, token, timeout=60)
 
     def get(self, path: str, **parameters: Any) -> Any:
         return self.until(path, lambda: self.client.get(path, **parameters))
@@ -24,11 +25,11 @@ class Patient:
     def make(self, kind: str, name: str, post: Callable[[], Any]) -> Any:
         """Make an object of a name that nobody else uses; `post` may have been heard although no answer came."""
 
-        def attempt() -> Any:
-            rows = self.client.get(f"{kind}/", search=name)["results"]
-            return next((row for row in rows if row["name"] == name), None) or post()
+        return self.until(f"{kind}/ {name}", lambda: self.named(kind, name) or post())
 
-        return self.until(f"{kind}/ {name}", attempt)
+    def named(self, kind: str, name: str) -> dict[str, Any] | None:
+        rows = self.client.get(f"{kind}/", search=name)["results"]
+        return next((row for row in rows if row["name"] == name), None)
 
     def act(self, path: str) -> None:
         """POST something that may be said twice; a conflict says that it was heard the first time."""

@@ -16,7 +16,6 @@ from typing import Any
 
 from PIL import Image
 
-from console.sdk import Client
 from tests.chaos.journeys import Caller, Journeys
 from tests.chaos.kills import EVERYTHING, KINDS, by_kind, kill_everything, kill_one, strayed
 from tests.chaos.ledger import LOST, Ledger, Wrong
@@ -83,7 +82,7 @@ class Chaos:
         token = console.token()
 
         def patient() -> Patient:
-            return Patient(Client(console.url, token, timeout=60), self.patience)
+            return Patient(console.url, token, self.patience)
 
         journeys = [Journeys(name, patient(), self.ledger, self.home) for name in algorithms]
         if quick:
