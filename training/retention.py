@@ -19,9 +19,9 @@ from training.models import Project, Training
 log = logging.getLogger(__name__)
 MOST_DAYS = 3650
 TEXTS = {
-    "logs": gettext_noop("Removed by retention: the log (%(size)s), %(days)s days after the end."),
-    "tensorboard": gettext_noop("Removed by retention: TensorBoard's files (%(size)s), %(days)s days after the end."),
-    "checkpoints": gettext_noop("Removed by retention: checkpoints (%(size)s), %(days)s days after the end."),
+    "logs": gettext_noop("Removed by retention after %(days)s day(s): the log (%(size)s)."),
+    "tensorboard": gettext_noop("Removed by retention after %(days)s day(s): TensorBoard's files (%(size)s)."),
+    "checkpoints": gettext_noop("Removed by retention after %(days)s day(s): checkpoints (%(size)s)."),
 }
 
 

@@ -39,7 +39,7 @@ def _days(label: Any, lost: Any) -> forms.IntegerField:
 class RetentionForm(ServiceForm):
     """Days that ended trainings keep each; empty: for ever."""
 
-    logs = _days(_("Logs (days)"), _("What is lost: why a training failed, and how it went in words."))
+    logs = _days(_("Logs (days)"), _("What is lost: the log, line by line. Status, reason, figures and events stay."))
     tensorboard = _days(
         _("TensorBoard (days)"),
         _("What is lost: the TensorBoard page. The charts of the training's own page stay."),
