@@ -22,6 +22,7 @@ class LiveBody:
         self._waiting: Future[Any] | None = None
         self._lock = threading.Lock()
         self._ended = False
+        self.idle = False  # it was given up because nothing came
 
     async def __call__(self) -> Any:
         """Django listens here for a disconnect, to cancel the view. Ours has to note what came, and ends by itself."""
@@ -49,6 +50,7 @@ class LiveBody:
         except CancelledError as error:
             raise ConnectionAbortedError("The body was given up.") from error
         except TimeoutError as error:
+            self.idle = True
             self.end()
             raise ConnectionAbortedError(f"Nothing came for {IDLE_SECONDS} seconds.") from error
 

@@ -45,12 +45,21 @@ class UploadHandler(ASGIHandler):
                 raise TooLarge(limit)
             if why := _no_room(scope):
                 raise DiskRefused(why)
-            await super().handle(scope, LiveBody(receive) if is_live(scope) else _counted(receive, limit), send)
+            if is_live(scope):
+                await self._handle_live(scope, LiveBody(receive), send)
+            else:
+                await super().handle(scope, _counted(receive, limit), send)
         except TooLarge as error:
             await _refuse(send, error.args[0])
         except DiskRefused as error:
             answer = refused(ASGIRequest(scope, io.BytesIO()), error.why)
             await _send(send, answer.status_code, answer.headers["Content-Type"], answer.content)
+
+    async def _handle_live(self, scope: Any, body: LiveBody, send: Any) -> None:
+        try:
+            await super().handle(scope, body, send)
+        finally:
+            body.end()  # when the server is told to stop: else it would wait for the thread that reads
 
     async def read_body(self, receive: Any) -> Any:
         """-> the body as an open file, at its beginning. Raises RequestAborted, TooLarge, DiskRefused."""

@@ -104,7 +104,7 @@
   // Whatever may pass: no connection, a server that is being started again, an offset that has moved meanwhile.
   function retries(error) {
     const status = statusOf(error);
-    const again = state !== "paused" && (status === 0 || [409, 423, 429, 460, 500, 502, 503, 504].includes(status));
+    const again = state !== "paused" && (status === 0 || [408, 409, 423, 429, 460, 500, 502, 503, 504].includes(status));
     if (again) enter("waiting");
     return again;
   }

@@ -76,7 +76,8 @@ def test_the_api_lists_and_imports(api, people, project, root):
 
 
 @pytest.mark.parametrize(
-    "source", [{"kind": "folder", "where": "/etc"}, {"kind": "s3", "where": "x"}, {"kind": "ftp", "where": "x"}, "x", {}]
+    "source",
+    [{"kind": "folder", "where": "/etc"}, {"kind": "s3", "where": "x"}, {"kind": "ftp", "where": "x"}, "x", {}],
 )
 def test_a_source_that_is_none_is_refused_by_name(api, people, project, root, source):
     body = {"name": "a", "algorithm": "image_classification", "source": source}

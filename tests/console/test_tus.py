@@ -13,6 +13,7 @@ from knox.models import AuthToken
 from tusclient.client import TusClient
 from tusclient.exceptions import TusCommunicationError
 
+from console import tus_body
 from tests.cutting import cutting_proxy
 from tests.endpoints.web import serving
 from training import ingest, samples
@@ -206,6 +207,37 @@ def test_a_creation_that_makes_no_sense_leaves_nothing(client_of, project, peopl
     assert client_of(people.editor).post(PATH, headers=headers).status_code == status
     assert not Dataset.objects.exists()
     assert not list(home.glob("datasets/*"))
+
+
+def test_a_page_sends_its_session_and_its_csrf_token(web, browser_of, people, project):
+    """Also with a piece in the body of a POST, where Django would look for the token of a form."""
+    browser = browser_of(people.editor)
+    cookies = {"sessionid": browser.cookies["sessionid"].value, "csrftoken": "a" * 32}
+    told = metadata(name="signs", algorithm="image_classification")
+    headers = {**VERSION, **PIECE, **told, "Upload-Length": "10"}
+    with httpx.Client(base_url=web, cookies=cookies, headers=headers) as page:
+        assert page.post(PATH, content=b"PK").status_code == 403
+        page.headers["X-CSRFToken"] = "a" * 32
+        begun = page.post(PATH, content=b"PK")
+        assert (begun.status_code, begun.headers["Upload-Offset"]) == (201, "2")
+        assert patch(page, begun.headers["Location"], 2, b"12").headers["Upload-Offset"] == "4"
+        del page.headers["X-CSRFToken"]
+        assert patch(page, begun.headers["Location"], 4, b"12").status_code == 403
+
+
+def test_a_sender_that_says_nothing_is_given_up(web, client_of, begin, people, monkeypatch):
+    monkeypatch.setattr(tus_body, "IDLE_SECONDS", 0.2)
+    client = client_of(people.editor)
+    path = begin(client, 100)
+
+    def slow() -> Iterator[bytes]:
+        yield b"x" * 10
+        time.sleep(2)
+        yield b"y"
+
+    answer = client.patch(path, content=slow(), headers={**PIECE, "Upload-Offset": "0"})
+    assert answer.status_code == 408
+    assert offset(client, path) == 10
 
 
 def test_deleting_ends_the_upload(client_of, begin, people):
