@@ -22,7 +22,7 @@ SIGNS = (
     ("serve_stages", "stages"),
     ("console_run", "launcher"),
 )
-WAIT_SECONDS = 20  # for a trainer or an engine to kill
+WAIT_SECONDS = 15  # for a trainer or an engine to kill
 WATCHERS = 4  # the launcher has one for each line of the Procfile
 POOL = {"worker": 2, "trainer worker": 2}  # as many as WORKERS and TRAINING_SLOTS of this console
 PARTS = 4  # of a worker besides its pool: first process, sentinel, monitor, pusher
@@ -45,23 +45,20 @@ def by_kind(console: RunningConsole) -> dict[str, list[psutil.Process]]:
     return found
 
 
-def kill_one(console: RunningConsole, choice: random.Random, kinds: Sequence[str] = KINDS) -> tuple[str, str]:
+def kill_one(console: RunningConsole, choice: random.Random, kinds: Sequence[str]) -> tuple[str, str]:
     """Kill a process of one of `kinds`, each as likely as the others. -> (its kind, what is to be said about it).
 
-    When none of these is there for a while, a process of any other kind is killed instead.
+    When none of that kind is there for a while, any other process is killed instead.
     """
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (kinds_now := [kind for kind in kinds if kind == EVERYTHING or kind in by_kind(console)]):
-        if time.monotonic() > deadline:
-            kinds = KINDS
-        time.sleep(0.1)
-    kind = choice.choice(kinds_now)
+    kind = choice.choice(kinds)
     if kind == EVERYTHING:
         return kind, f"{kill_everything(console)} processes"
-    living = by_kind(console).get(kind, [])
-    victim = choice.choice(sorted(living, key=lambda process: process.pid)) if living else None
-    if victim is None:
-        return kill_one(console, choice)  # it has just ended
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (living := by_kind(console).get(kind)):
+        time.sleep(0.1)
+        if time.monotonic() > deadline:
+            return kill_one(console, choice, KINDS)
+    victim = choice.choice(sorted(living, key=lambda process: process.pid))
     _kill(victim)
     return kind, f"pid {victim.pid}, one of {len(living)}"
 
