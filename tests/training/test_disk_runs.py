@@ -66,6 +66,17 @@ def test_older_checkpoints_make_room_for_the_newest(tmp_path, data):
         assert [event["code"] for event in events_of(run, "warning")] == []
 
 
+def test_that_there_is_no_room_is_said_before_the_first_step(tmp_path, data):
+    with small_disk(tmp_path / "small", "1800k") as small:
+        run = a_run(small / "run", data)
+        assert train(run) == 0, (run / "train.log").read_text()
+        kinds = [event["type"] for event in events_of(run)]
+        assert kinds.index("warning") < kinds.index("metric")
+        assert "There is no room for a checkpoint" in str(Message.from_json(events_of(run, "warning")[0]))
+        assert events_of(run, "checkpoint") == []
+        assert (run / "model" / "model.json").exists()
+
+
 def limited(run: Path, most_bytes: int) -> int:
     """Run the trainer with a limit on the size of each file it writes. -> exit code"""
     process = start_trainer(run)

@@ -42,8 +42,10 @@ class FollowJob(TrainerCallback):
         self.trainer, self.stop = trainer, stop
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """A training that was stopped at an epoch's end, before its evaluation, makes up for it."""
+        """Say what can be foreseen. One that was stopped at an epoch's end, before its evaluation, makes up for it."""
         Probe(self.trainer).run()
+        if tight := room.foresee(self.trainer.checkpoints_folder, self.trainer.network):
+            self.trainer.events.warning("no_checkpoint", tight)
         done = state.epoch or 0.0
         if done and done == int(done) and not self.trainer.is_evaluated():
             self.trainer.evaluate()

@@ -56,6 +56,18 @@ def make(folder: Path, needed: int, keep: Collection[Path] = ()) -> None:
     raise NoRoom(needed, disk.free_bytes(folder))
 
 
+def foresee(folder: Path, model: Any) -> Message | None:
+    """What to tell a person at the start, when the disk will not take the next checkpoint. Removes nothing."""
+    needed, free = checkpoint_bytes(folder, model) + SPARE_BYTES, disk.free_bytes(folder)
+    if needed <= free or len(checkpoints.all_checkpoints(folder)) > 1:  # older ones make room
+        return None
+    text = gettext_noop(
+        "There is no room for a checkpoint. %(why)s "
+        "Make room on the disk, or else an interruption costs what is trained."
+    )
+    return Message(text, {"why": NoRoom(needed, free).message})
+
+
 def why_not(error: Exception) -> Message | None:
     """Why a checkpoint could not be written, when the disk is to blame; else None."""
     return error.message if isinstance(error, NoRoom) else disk.reason(error)
