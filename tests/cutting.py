@@ -61,7 +61,7 @@ def _hang_up(*connections: socket.socket) -> None:
     for connection in connections:
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
+        connection.close()
 
 
 @contextmanager

@@ -36,12 +36,17 @@ def web(transactional_db, home) -> Iterator[str]:
 def client_of(web):
     """client_of(people.editor) is an HTTP client with that person's token and the protocol's version."""
 
+    made = []
+
     def client(user, **headers) -> httpx.Client:
         token = AuthToken.objects.create(user)[1]
         headers = {"Authorization": f"Bearer {token}", **VERSION, **headers}
-        return httpx.Client(base_url=web, headers=headers, timeout=30)
+        made.append(httpx.Client(base_url=web, headers=headers, timeout=30))
+        return made[-1]
 
-    return client
+    yield client
+    for one in made:
+        one.close()
 
 
 def metadata(**told: str) -> dict[str, str]:
@@ -83,7 +88,8 @@ def test_the_stock_client_cut_twenty_times_arrives_whole(web, client_of, project
     told["sha256"] = hashlib.sha256(zipped.read_bytes()).hexdigest()
     with cutting_proxy(web, zipped.stat().st_size, cuts=20) as proxy:
         client = TusClient(proxy.url + PATH, headers={"Authorization": f"Bearer {token}"})
-        client.uploader(str(zipped), metadata=told, retries=1000, retry_delay=0).upload()
+        with zipped.open("rb") as stream:
+            client.uploader(file_stream=stream, metadata=told, retries=1000, retry_delay=0).upload()
         assert proxy.cut == 20
     dataset = Dataset.objects.get()
     assert (dataset.status, dataset.zip_bytes) == ("VALIDATING", zipped.stat().st_size)
@@ -255,8 +261,8 @@ def test_the_stock_client_hears_of_it_when_the_dataset_is_deleted_meanwhile(web,
     (row,) = client.get("/api/v1/datasets/").json()["results"]
     assert client.delete(f"/api/v1/datasets/{row['id']}/").status_code == 204
     stock = TusClient(web + PATH, headers={"Authorization": client.headers["Authorization"]})
-    with pytest.raises(TusCommunicationError, match="404"):
-        stock.uploader(str(zipped), url=web + path)
+    with zipped.open("rb") as stream, pytest.raises(TusCommunicationError, match="404"):
+        stock.uploader(file_stream=stream, url=web + path)
 
 
 def wait_until(condition, seconds: float = 20) -> None:

@@ -45,8 +45,9 @@ def test_the_server_is_killed_in_the_middle_of_an_upload(tmp_path):
         killing = cutting_proxy(console.url, len(content), cuts=2, on_cut=lambda: held.append(kill_web(console)))
         with killing as proxy:
             client = TusClient(f"{proxy.url}/api/v1/datasets/upload/", headers=headers)
-            upload = Watched(str(zipped), client=client, metadata=told, retries=300, retry_delay=0.2)
-            upload.upload()
+            with zipped.open("rb") as stream:
+                upload = Watched(file_stream=stream, client=client, metadata=told, retries=300, retry_delay=0.2)
+                upload.upload()
         assert len(held) == 2
         assert set(held) <= set(upload.offsets)  # it went on exactly where it was
         deadline = time.monotonic() + 60
