@@ -29,6 +29,7 @@ def test_name_and_dataset_suffice_and_every_default_is_the_guides(editor, datase
         "logging_steps": 10,
     }
     assert (made["initial_weights"], made["device"], made["timeout_minutes"]) == ("auto", "auto", 1440)
+    assert made["early_stopping"] == 0
     assert made["progress"] == {"step": 0, "total_steps": 0, "epoch": 0.0, "eta_seconds": None}
     assert made["created_by"] == "editor"
     assert isinstance(made["id"], str)
@@ -80,6 +81,8 @@ def test_every_wrong_field_is_named_at_once(editor, dataset):
         ("dataset", {"id": 1}),
         ("timeout_minutes", 0),
         ("timeout_minutes", "soon"),
+        ("early_stopping", -1),
+        ("early_stopping", 1001),
         ("device", "tpu"),
         ("checkpoint", "nothing/checkpoint-1"),
         ("experiment", "e" * 51),
@@ -162,11 +165,17 @@ def test_the_detail_shows_what_a_script_waits_for(editor, training):
     Training.objects.update(
         status="FAIL_TRAIN",
         status_reason={"text": "Out of %(what)s.", "params": {"what": "memory"}},
-        warnings=[{"code": "scratch", "text": "From %(what)s.", "params": {"what": "scratch"}}],
+        warnings=[
+            {"code": "scratch", "text": "From %(what)s.", "params": {"what": "scratch"}},
+            {"code": "flat", "level": "info", "text": "Flat.", "params": {}, "advice": {"text": "Stop.", "params": {}}},
+        ],
     )
     seen = editor.get(f"{URL}{training.pk}/").json()
     assert seen["status_reason"] == "Out of memory."
-    assert seen["warnings"] == [{"code": "scratch", "message": "From scratch."}]
+    assert seen["warnings"] == [
+        {"code": "scratch", "level": "warning", "message": "From scratch.", "advice": ""},
+        {"code": "flat", "level": "info", "message": "Flat.", "advice": "Stop."},
+    ]
     assert seen["test_metrics"] == {"accuracy": 0.8}
     assert seen["tensorboard_url"].startswith("http://testserver/projects/")
 

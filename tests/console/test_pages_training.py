@@ -23,6 +23,19 @@ def test_the_overview_says_why_it_failed_and_what_to_know(editor, pets):
     assert "Trained from scratch." in text
 
 
+def test_a_notice_and_what_to_do_come_with_the_progress_while_it_runs(editor, pets):
+    notice = {"code": "flat", "level": "warning", "text": "The loss has not fallen.", "params": {}}
+    advice = {"text": "Try another learning_rate.", "params": {}}
+    running = served.training(pets, status="RUNNING", warnings=[notice | {"advice": advice}])
+    address = reverse("training", args=[running.project_id, running.pk])
+    live = {**HTMX, "HX-Target": "live"}
+    text = editor.get(address, {"seen": "RUNNING"}, headers=live).content.decode()
+    assert "The loss has not fallen." in text
+    assert "What to do:</strong> Try another learning_rate." in text
+    Training.objects.update(warnings=[])
+    assert "not fallen" not in editor.get(address, {"seen": "RUNNING"}, headers=live).content.decode()
+
+
 def test_validation_and_test_results_are_shown_apart(editor, pets):
     text = page(editor, served.training(pets, test_metrics={"accuracy": 0.81257, "test_loss": 0.42}))
     for name, values in {"accuracy": ["0.9100", "0.8126"], "loss": ["0.3000", "0.4200"]}.items():

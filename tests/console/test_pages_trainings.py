@@ -34,6 +34,14 @@ def test_only_the_name_and_the_dataset_are_needed(create, pets):
     assert made.status == "CREATE_REQUESTED"
     assert made.hyperparameters == made.spec.defaults()
     assert (made.device, made.initial_weights, made.timeout_minutes) == ("auto", "auto", 60)
+    assert made.early_stopping == 0
+
+
+def test_early_stopping_is_a_choice_on_the_form(create, pets):
+    answer = create(name="run", algorithm=pets.algorithm, dataset=pets.pk, early_stopping="-1")
+    assert "early_stopping" in answer.context["form"].errors
+    create(name="run", algorithm=pets.algorithm, dataset=pets.pk, early_stopping="3")
+    assert Training.objects.get().early_stopping == 3
 
 
 def test_what_was_filled_in_is_what_is_trained(create, pets):
@@ -150,6 +158,7 @@ def test_copy_opens_the_form_filled_in(editor, project, pets):
     changed = {"learning_rate": 3e-4, "input_size": 96}
     original = served.training(pets, "run", experiment=idea, description="why", device="cpu", timeout_minutes=7)
     original.hyperparameters |= changed
+    original.early_stopping = 5
     original.save()
     text = editor.get(reverse("training_copy", args=[project.pk, original.pk])).content.decode()
     assert 'name="name" value="run-2"' in text
@@ -157,6 +166,7 @@ def test_copy_opens_the_form_filled_in(editor, project, pets):
     assert 'name="hyperparameters.learning_rate" value="0.0003"' in text
     assert 'name="hyperparameters.input_size" value="96"' in text
     assert 'name="timeout_minutes" value="7"' in text
+    assert 'name="early_stopping" value="5"' in text
     for chosen in (idea.pk, pets.pk, "cpu"):
         assert f'value="{chosen}" selected' in text
 

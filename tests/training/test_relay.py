@@ -88,6 +88,25 @@ def test_a_warning_that_comes_with_each_attempt_is_shown_once(training):
     assert sorted(warning["code"] for warning in training.warnings) == ["scratch", "slow"]
 
 
+def test_a_notice_comes_with_its_advice_is_renewed_in_place_and_taken_back(training):
+    advice = {"text": "Lower it.", "params": {}}
+    notice = {"type": "notice", "code": "flat", "active": True, "level": "warning", "text": "Flat.", "params": {}}
+    write(
+        training,
+        notice | {"advice": advice},
+        {**notice, "code": "other"},
+        notice | {"text": "Still.", "advice": advice},
+    )
+    relay.drain(training, OWNER)
+    flat = {"code": "flat", "level": "warning", "text": "Still.", "params": {}, "advice": advice}
+    assert training.warnings == [flat, {"code": "other", "level": "warning", "text": "Flat.", "params": {}}]
+    write(
+        training, {"type": "notice", "code": "flat", "active": False}, {"type": "notice", "code": "x", "active": False}
+    )
+    relay.drain(training, OWNER)
+    assert [warning["code"] for warning in training.warnings] == ["other"]
+
+
 def test_the_result_and_the_test_result_are_kept_apart(training):
     write(training, {"type": "result", "metrics": {"accuracy": 0.9}, "test_metrics": {"accuracy": 0.8}})
     relay.drain(training, OWNER)

@@ -139,9 +139,13 @@ def test_every_wrong_field_is_named_at_once(create, alice, dataset):
     assert not Training.objects.exists()
 
 
-@pytest.mark.parametrize("minutes", [0, -1, True, "60", 1.5, None])
-def test_the_maximum_time_is_a_whole_number_of_minutes(create, minutes):
-    assert set(errors(create, timeout_minutes=minutes)) == {"timeout_minutes"}
+WRONG = [("timeout_minutes", value) for value in (0, -1, True, "60", 1.5, None)]
+WRONG += [("early_stopping", value) for value in (-1, True, "3", 1.5, None, 1001)]
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG)
+def test_time_and_patience_are_whole_numbers_in_their_range(create, field, value):
+    assert set(errors(create, **{field: value})) == {field}
 
 
 def test_the_dataset_must_be_ready_the_projects_and_of_the_algorithm(create, dataset, alice):
