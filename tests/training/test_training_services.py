@@ -139,11 +139,10 @@ def test_every_wrong_field_is_named_at_once(create, alice, dataset):
     assert not Training.objects.exists()
 
 
-WRONG = [("timeout_minutes", value) for value in (0, -1, True, "60", 1.5, None)]
-WRONG += [("early_stopping", value) for value in (-1, True, "3", 1.5, None, 1001)]
+WRONG = {"timeout_minutes": (0, -1, True, "60", 1.5, None), "early_stopping": (-1, True, "3", 1.5, None, 1001)}
 
 
-@pytest.mark.parametrize(("field", "value"), WRONG)
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in WRONG.items() for value in values])
 def test_time_and_patience_are_whole_numbers_in_their_range(create, field, value):
     assert set(errors(create, **{field: value})) == {field}
 
