@@ -48,9 +48,8 @@ def retention_set(request: HttpRequest, project: str) -> HttpResponse:
     """How long ended trainings keep logs, TensorBoard and checkpoints."""
     owner = load_project(request, project, Role.ADMIN)
     form = RetentionForm(request.POST)
-    if form.is_valid() and form.call(
-        services.project_retention_set, project=owner, user=request.user, **form.cleaned_data
-    ):
+    given = {"project": owner, "user": request.user, **form.cleaned_data} if form.is_valid() else None
+    if given and form.call(services.project_retention_set, **given):
         messages.success(request, gettext("Saved."))
         return redirect("project_settings", project)
     return _settings(request, owner, MemberForm(), form)

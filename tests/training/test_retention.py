@@ -7,8 +7,11 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from training import retention, services
-from training.models import Training
+from training.models import Dataset, Training
+from training.services.training_fields import clean_training
 from training.trainer import checkpoints
+
+ALGORITHM = "image_classification"
 
 
 @pytest.fixture
@@ -17,7 +20,7 @@ def ended(home, project):
 
     def make(status: str = "COMPLETE", days: float = 10, **fields) -> Training:
         training = Training.objects.create(
-            project=project, name=f"t{Training.objects.count()}", status=status, algorithm="image_classification",
+            project=project, name=f"t{Training.objects.count()}", status=status, algorithm=ALGORITHM,
             finished_at=timezone.now() - timedelta(days=days), **fields,
         )  # fmt: skip
         for step in (5, 10):
@@ -111,3 +114,20 @@ def test_days_that_are_none_are_refused_by_name(project, people, wrong):
     with pytest.raises(ValidationError) as refused:
         services.project_retention_set(project=project, user=people.owner, logs=wrong, other=3)
     assert set(refused.value.message_dict) == {"logs", "other"}
+
+
+def test_a_checkpoint_that_is_deleted_while_the_form_is_sent_is_refused_by_name(project, people, ended, monkeypatch):
+    """The deletion comes between the look and the row, as another process's would."""
+    origin, data = ended(), Dataset.objects.create(project=project, name="d", algorithm=ALGORITHM, status="READY")
+
+    def look(**given):
+        found = clean_training(**given)
+        services.training_checkpoints_delete(training=origin, user=people.editor)
+        return found
+
+    monkeypatch.setattr("training.services.trainings.clean_training", look)
+    with pytest.raises(ValidationError) as refused:
+        services.training_create(
+            project=project, user=people.editor, name="n", dataset=data, checkpoint=f"{origin.pk}/checkpoint-5"
+        )
+    assert set(refused.value.message_dict) == {"checkpoint"}

@@ -1,8 +1,10 @@
 """What a person does with a training: create, stop, resume, delete. runner.py does the rest."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
@@ -50,12 +52,20 @@ def training_create(
         with transaction.atomic():
             if not Dataset.objects.select_for_update().filter(pk=fields["dataset"].pk, status="READY").exists():
                 raise_if({"dataset": [_("The dataset has just been deleted.")]})
+            if fields["checkpoint"] and not _still_there(fields["checkpoint"], fields["weights_folder"]):
+                raise_if({"checkpoint": [_("The checkpoint has just been deleted.")]})
             training = Training.objects.create(project=project, created_by=user, **fields)
             lifecycle.record(training, training.status, actor=user)
             queue.enqueue_on_commit(training)
     except IntegrityError:  # someone took the name since the look
         raise_if({"name": [taken(name)]})
     return training
+
+
+def _still_there(checkpoint: str, folder: str) -> bool:
+    """Whether nobody deleted the checkpoint since the look. Until the transaction ends, nobody can."""
+    origin = Training.objects.select_for_update().filter(pk=checkpoint.partition("/")[0])
+    return origin.exists() and Path(settings.CONSOLE_HOME, folder).is_dir()
 
 
 def training_stop(*, training: Training, user: Any) -> None:
