@@ -124,8 +124,8 @@ def ready_within(port: int, wanted: list[str], seconds: float) -> None:
 def test_readyz_follows_real_processes_as_they_come_and_are_killed(console, unused_port):
     console.start("runserver", "--noreload", f"127.0.0.1:{unused_port}")
     ready_within(unused_port, ["worker", "trainer_worker", "stage_supervisor"], 60)
-    worker = console.start("qcluster")
-    console.start("qcluster", Q_CLUSTER_NAME="training")
+    worker = console.start("worker")
+    console.start("trainer_worker")
     ready_within(unused_port, ["stage_supervisor"], 60)
     console.kill(worker)
     ready_within(unused_port, ["worker", "stage_supervisor"], STALE_SECONDS + 10)
