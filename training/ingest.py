@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from threading import Thread
 
 from django.conf import settings
 
@@ -95,6 +96,7 @@ def _validate(dataset: Dataset, work: Path, report: Report) -> Layout | None:
         report.error("base_missing", _("The dataset that it was to be made from has been deleted."))
     if report.errors:
         return None
+    Thread(target=os.sync, daemon=True).start()  # the disk can begin with what the sync at the end would wait for
     mends.carry_out(work, mends.read(dataset.folder / mends.TODO) or [], progress)
     scan = Scan(settings.IMAGE_MAX_PIXELS, progress)
     layout: Layout | None = algorithms.part(dataset.algorithm, "dataset").check(work, report, scan)
