@@ -1,10 +1,9 @@
 """Several hosts of one console, on one machine: trainer workers with names of their own, one PostgreSQL, one Redis."""
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -43,14 +42,10 @@ class Hosts(Console):
         return self.shell("\n".join(each)).split()
 
     def start_host(self, name: str) -> None:
+        command = f"{sys.executable} manage.py trainer_worker & sleep infinity"  # a host whose pid 1 dies is gone
         with (self.home / f"{name}.log").open("ab") as log:
             worker = subprocess.Popen(
-                [
-                    *APART,
-                    "sh",
-                    "-c",
-                    f"{sys.executable} manage.py trainer_worker & sleep infinity",
-                ],  # without its pid 1 all of a host dies
+                [*APART, "sh", "-c", command],
                 cwd=ROOT,
                 env={**self.environment, "HOST_NAME": name},
                 stdout=log,
@@ -61,23 +56,25 @@ class Hosts(Console):
 
     def kill_host(self, name: str) -> None:
         """As when its power is cut: the worker, its runners, its trainers, all at once."""
-        mine = self.processes_of(name)
-        for process in mine:
-            os.kill(process.pid, signal.SIGSTOP)  # none of them sees another one die
-        for process in mine:
-            process.kill()
+        kill(self.processes_of(name, "sh"))  # its pid 1: the kernel kills the others with it
 
     def kill_worker(self, name: str) -> None:
         """The worker and its runners die; the trainers do not notice."""
-        for process in self.processes_of(name):
-            if "trainer_worker" in process.cmdline():
-                process.kill()
+        kill(self.processes_of(name, "trainer_worker"))
 
-    def trainers_of(self, name: str) -> list[psutil.Process]:
-        return [process for process in self.processes_of(name) if "training.trainer" in process.cmdline()]
+    def kill_everything(self) -> None:
+        kill(self.processes())
+        for worker in self.workers:
+            worker.wait(10)
 
-    def processes_of(self, name: str) -> list[psutil.Process]:
-        return [process for process in self.processes() if process.environ().get("HOST_NAME") == name]
+    def processes_of(self, name: str, word: str) -> list[psutil.Process]:
+        """Those of a host that have `word` in their command line."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                if process.environ().get("HOST_NAME") == name and word in process.cmdline():
+                    found.append(process)
+        return found
 
     def query(self, sql: str, *values: object) -> list[tuple]:
         with psycopg.connect(self.database) as connection:
@@ -92,3 +89,9 @@ class Hosts(Console):
 
     def logs(self) -> str:
         return "".join(f"== {path}\n{path.read_text()[-3000:]}" for path in self.home.glob("*.log"))
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # it has died with another one
+            process.kill()

@@ -36,6 +36,7 @@ def test_each_training_runs_once_and_those_of_a_dead_host_go_on_on_another(hosts
     seconds_until(
         lambda: hosts.query("SELECT count(*) FROM training_training WHERE status = 'COMPLETE'") == [(8,)], 240
     )
+    assert (hosts.home / "run" / "training@north.heartbeat").read_text() == "1"  # its slots
     for training in trainings:
         assert hosts.row(training, "attempts") == (0,)
         assert [event for event in hosts.events(training) if event.isupper()] == MOVES, hosts.logs()
@@ -60,11 +61,11 @@ def test_a_trainer_whose_host_was_cut_off_ends_when_another_host_has_taken_its_t
     hosts.start_host("north")
     seconds_until(lambda: hosts.row(training, "step")[0] > 20)
     hosts.kill_worker("north")
-    (old,) = hosts.trainers_of("north")
+    (old,) = hosts.processes_of("north", "training.trainer")
     hosts.start_host("south")
     take_over(hosts, training)
     seconds_until(lambda: hosts.row(training, "host", "attempts", "status") == ("south", 1, "RUNNING"))
-    seconds_until(lambda: hosts.trainers_of("north") == [])
+    seconds_until(lambda: hosts.processes_of("north", "training.trainer") == [])
     assert not old.is_running()
     log = (hosts.home / "trainings" / training / "train.log").read_text()
     assert "another trainer has been given this run folder: this one ends" in log
@@ -75,4 +76,4 @@ def test_a_trainer_whose_host_was_cut_off_ends_when_another_host_has_taken_its_t
     steps = "SELECT step FROM training_metricpoint WHERE training_id = %s AND name = 'loss' ORDER BY step"
     seen = [step for (step,) in hosts.query(steps, training)]
     assert seen == list(range(1, len(seen) + 1))
-    assert hosts.trainers_of("south") == []
+    assert hosts.processes_of("south", "training.trainer") == []
