@@ -15,15 +15,17 @@ class Proxy:
         address = urlsplit(target)
         self.target = (address.hostname, address.port)
         self.places, self.passed, self.cut, self.on_cut = places, 0, 0, on_cut
+        self.open: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self) -> None:
-        """Take no more connections. To close alone would not wake up accept()."""
+        """The line is dead, for connections of earlier as well. To close alone would not wake up accept()."""
         with suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+        _hang_up(*self.open)
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -34,6 +36,7 @@ class Proxy:
                 except ConnectionRefusedError:  # the server is being started again
                     client.close()
                     continue
+                self.open += [client, server]
                 threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
                 threading.Thread(target=self._back, args=(server, client), daemon=True).start()
 

@@ -234,3 +234,19 @@ def test_small_files_are_fetched_in_parallel_and_arrive_in_order(bucket, create,
     with zipfile.ZipFile(io.BytesIO(dataset.upload_path.read_bytes())) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == sorted(archive.namelist())
+
+
+def test_the_storage_is_listed_a_folder_at_a_time(bucket):
+    top = sources.open_source("s3", "").listing()
+    assert [(entry.name, entry.where, entry.folder) for entry in top] == [
+        ("animals", "animals/", True),
+        ("pets.zip", "pets.zip", False),
+    ]
+    assert [entry.where for entry in sources.open_source("s3", "animals/").listing()] == ["animals/pets/"]
+
+
+def test_what_the_page_cannot_show_is_not_listed(root):
+    (root / ".hidden").mkdir()
+    (root / "link").symlink_to(root.parent)
+    (root / "notes.txt").write_text("x")
+    assert [entry.name for entry in sources.open_source("folder", str(root)).listing()] == ["pets", "pets.zip"]
