@@ -44,7 +44,13 @@ def things(project) -> dict[str, object]:
     stage = Stage.objects.create(endpoint=endpoint, name="default")
     EndpointKey.objects.create_key(endpoint=endpoint, name="first")
     kinds = {"dataset": dataset, "experiment": experiment, "training": training, "model": model, "endpoint": endpoint}
-    return kinds | {"stage": stage, "key": endpoint, "resource": stage, "tensorboard": training}
+    return kinds | {
+        "stage": stage,
+        "key": endpoint,
+        "resource": stage,
+        "tensorboard": training,
+        "checkpoints": training,
+    }
 
 
 @pytest.fixture
