@@ -70,7 +70,7 @@ def prepare(config: Config, events: Events, stop: StopSignal) -> Job:
 
     data = read_splits(config, train, preprocessing, labels, events)
     checkpoint, weights = starting_point(config, train, events)
-    model = speed.arrange(train.build(config.architecture, labels, weights))
+    model = speed.arrange(train.build(config.architecture, labels, weights), data["train"])
     used = choices(config, model, data["train"], train, weights)
     events.setting(**used)
     trainer = JobTrainer(
@@ -210,7 +210,7 @@ def keep_best(trainer: JobTrainer, config: Config, labels: Any) -> None:
     """With early stopping the model is that of the epoch that was best on the validation images."""
     folder = trainer.best_checkpoint()
     if folder is None:
-        if config.early_stopping:
+        if config.early_stopping and trainer.state.max_steps:
             text = gettext_noop("Early stopping had no validation figure to go by: the last epoch is the model.")
             trainer.events.notice("best_epoch", Message(text))
         return

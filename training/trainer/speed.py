@@ -11,9 +11,11 @@ from training.trainer.failures import Failure
 PRECISIONS = ("auto", "fp32", "bf16")
 # A CPU without one of these computes bf16 in single steps through fp32: slower than fp32 itself.
 CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
-# In pixels. Smaller images are no quicker in bf16 on a CPU: their time goes into reading weights. And PyTorch 2.13
-# computes wrong bf16 gradients there for some convolutions over a single pixel: ResNet-50 has them up to 16 pixels.
-SMALLEST_BF16_SIDE = 64
+# In pixels. Over a single pixel PyTorch 2.13 computes wrong bf16 gradients for some convolutions on a CPU: ResNet-50
+# has such maps up to 16 pixels.
+SMALLEST_BF16_SIDE = 24
+# With smaller images most of the time goes into the weights, and AdamW's part of it grows with their channels last.
+SMALLEST_CHANNELS_LAST = 64
 
 
 def choose_precision(device: str, data: Any, wanted: str = "auto") -> str:
@@ -45,9 +47,11 @@ def cpu_has_bf16() -> bool:
     return any(capabilities.get(name) for name in CPU_BF16)
 
 
-def arrange(model: Any) -> Any:
+def arrange(model: Any, data: Any) -> Any:
     """Put the channels of a convolution's weights last in memory; its input then follows.
 
     Vector units and a GPU's tensor cores take all channels of a pixel at once. Shapes, names and values stay.
     """
+    if smallest_side(data) < SMALLEST_CHANNELS_LAST:
+        return model
     return model.to(memory_format=torch.channels_last)
