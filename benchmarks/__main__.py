@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import ingest, serving
+from benchmarks import ingest, serving, training
 
 if __name__ == "__main__":
-    sys.exit(max(serving.main(), ingest.main([])))
+    sys.exit(max(serving.main(), ingest.main([]), training.main([])))
