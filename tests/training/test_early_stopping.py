@@ -11,7 +11,10 @@ from safetensors.torch import load_file
 
 from tests.runs import events_of, make_dataset, make_run, start_trainer, train
 from tests.training.test_trainer_watch import EVALUATED, evaluation, relabel
+from training import runner
 from training.algorithms.base import Message
+from training.models import Training
+from training.trainer.__main__ import main
 from training.trainer.early_stopping import EarlyStopping
 
 KEY = "image_classification"
@@ -92,6 +95,26 @@ def test_resumed_after_its_end_it_trains_no_further_step(stopped):
     assert train(stopped) == 0
     assert max(evaluations(stopped)) == last
     assert same(weights(stopped / "model"), before)
+
+
+def test_where_nothing_is_trained_nothing_is_said(tmp_path, in_this_process):
+    key = "semantic_segmentation"
+    data = make_dataset(key, tmp_path, {"train": 2, "validation": 1})
+    run = make_run(key, tmp_path / "run", data, early_stopping=2, hyperparameters={"num_train_epochs": 0.0})
+    assert main(run) == 0
+    assert told(run) == []
+
+
+def test_the_choice_comes_to_the_trainer_and_its_words_to_the_training(make_training):
+    training = make_training(num_train_epochs=3)
+    Training.objects.filter(pk=training.pk).update(early_stopping=1)
+    assert runner.run(training.pk)
+    training.refresh_from_db()
+    assert training.status == "COMPLETE", training.log_path.read_text()
+    [notice] = [warning for warning in training.warnings if warning["code"] == "best_epoch"]
+    assert notice["level"] == "info"
+    best = int(notice["params"]["epoch"]) * 4
+    assert training.metrics["accuracy"] == training.points.get(name="eval_accuracy", step=best).value
 
 
 def history(*values):

@@ -128,6 +128,16 @@ def test_when_not_even_the_smallest_batch_fits_the_reason_says_so(tmp_path, in_t
     assert settings_of(run)["gradient_accumulation_steps"] == 4  # a person's resume tries that again
 
 
+@pytest.mark.parametrize("key", algorithms.PACKAGES)
+def test_every_algorithm_trains_in_parts_as_many_steps_as_whole(tmp_path, key, in_this_process):
+    data = make_dataset(key, tmp_path, {"train": 7, "validation": 2})
+    steps = {"per_device_train_batch_size": 4, "logging_steps": 1}
+    run = make_run(key, tmp_path / "run", data, hyperparameters=steps, gradient_accumulation_steps=2)
+    assert main(run) == 0, events_of(run, "failure")
+    assert [e["step"] for e in losses(run)] == [1, 2]
+    assert settings_of(run)["per_device_train_batch_size"] == 2
+
+
 def test_the_automatic_batch_heeds_the_limit_and_is_not_divided(tmp_path, in_this_process):
     key = "semantic_segmentation"
     data = make_dataset(key, tmp_path, {"train": 12, "validation": 2})
