@@ -94,8 +94,9 @@ def problems(dataset: Dataset, level: str = "") -> dict[str, Any]:
     return {"filters": filters, "levels": found}
 
 
-def _what(problem: dict[str, Any]) -> tuple[str, str]:
-    return problem["code"], problem["message"]
+def _what(problem: dict[str, Any]) -> tuple[str, ...]:
+    """What is wrong, and the files that only belong together when it names several."""
+    return problem["code"], problem["message"], *problem.get("files", ())
 
 
 def _group(dataset: Dataset, same: list[dict[str, Any]], offered: list[str]) -> dict[str, Any]:
