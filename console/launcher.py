@@ -8,17 +8,18 @@ import http.client
 import json
 import multiprocessing
 import os
-import queue
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 import psutil
 from honcho.compat import ProcessManager
 from honcho.manager import Manager
+from honcho.printer import Message
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds before a restart; doubled while it keeps dying at once
 LIVED_WELL = 20.0  # a process that lived this long starts again with the first wait
@@ -33,6 +34,17 @@ class Leaders(ProcessManager):
     def terminate(self, pid: int) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
+
+
+class Teller:
+    """The end of a pipe that honcho's process takes for its queue. When the launcher was killed nobody listens."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def put(self, message: Message) -> None:
+        with suppress(BrokenPipeError):  # the process goes on until the next launcher ends it
+            self._connection.send(message)
 
 
 class Launcher(Manager):
@@ -74,35 +86,50 @@ class Launcher(Manager):
         return all(row["pid"] or row.get("returncode") is not None for row in self._processes.values())
 
     def _start_one(self, name: str) -> None:
-        process = self._processes[name]
-        process.pop("returncode", None)
-        process["pid"] = None
-        process["started"] = time.monotonic()
-        process["process"] = self._new_wrapper(name)
-        process["process"].start()
+        """Fork a watcher, which starts the process and tells us of it through a pipe that no other one shares.
 
-    def _new_wrapper(self, name: str) -> Any:
-        # fork, as honcho expects: its events queue is handed over by inheritance.
-        target = self._processes[name]["obj"].run
-        return multiprocessing.get_context("fork").Process(name=name, target=target, args=(self.events, True))
+        One queue for all, as honcho has it, would be locked for ever by a watcher that is killed while it writes.
+        """
+        process = self._processes[name]
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        process.pop("returncode", None)
+        process |= {"pid": None, "started": time.monotonic(), "receiver": receiver}
+        context = multiprocessing.get_context("fork")
+        process["process"] = context.Process(name=name, target=self._watch, args=(name, sender))
+        process["process"].start()
+        sender.close()
+
+    def _watch(self, name: str, sender: Connection) -> None:
+        """In the watcher, until the process ends."""
+        for receiver in self._receivers():  # ours alone: else nobody would notice that the launcher is gone
+            receiver.close()
+        self._processes[name]["obj"].run(Teller(sender), True)
+
+    def _receivers(self) -> dict[Connection, str]:
+        return {row["receiver"]: name for name, row in self._processes.items() if row.get("receiver")}
 
     def _handle_events(self) -> None:
-        """Take what the processes have sent; wait at most 0.1 s for the first of it."""
-        timeout: float | None = 0.1
-        while True:
+        """Take what the watchers have sent; wait at most 0.1 s for the first of it."""
+        receivers = self._receivers()
+        if not receivers:
+            time.sleep(0.1)
+        for receiver in wait(list(receivers), timeout=0.1):
+            assert isinstance(receiver, Connection)
             try:
-                message = self.events.get(timeout=timeout) if timeout else self.events.get_nowait()
-            except queue.Empty:
-                return
-            timeout = None
-            process = self._processes[message.name]
-            if message.type == "line":
-                self._printer.write(message)
-            elif message.type == "start":
-                process["pid"] = message.data["pid"]
-                self._save_state()
-            elif message.type == "stop":
-                self._ended(message.name, message.data["returncode"])
+                self._handle(receiver.recv())
+            except EOFError:  # the watcher has ended; it may have been killed halfway through a message
+                self._processes[receivers[receiver]]["receiver"] = None
+                receiver.close()
+
+    def _handle(self, message: Message) -> None:
+        process = self._processes[message.name]
+        if message.type == "line":
+            self._printer.write(message)
+        elif message.type == "start":
+            process["pid"] = message.data["pid"]
+            self._save_state()
+        elif message.type == "stop":
+            self._ended(message.name, message.data["returncode"])
 
     def _ended(self, name: str, returncode: int | None) -> None:
         """Note when to start it again: the wait doubles while it keeps dying young."""
@@ -122,10 +149,7 @@ class Launcher(Manager):
     def _end_unwatched(self) -> None:
         """When what watches a process and prints its lines was killed, nobody would notice the process's end."""
         for name, process in self._processes.items():
-            if process.get("returncode") is not None or process["process"].is_alive():
-                continue
-            self._handle_events()  # its last words
-            if process.get("returncode") is None:
+            if process.get("returncode") is None and process["receiver"] is None:
                 if process["pid"]:
                     self._procmgr.kill(process["pid"])
                 self._ended(name, None)
@@ -153,11 +177,11 @@ def stop_leftovers(state_file: Path, grace: float) -> list[str]:
     if not state_file.exists():
         return []
     rows = [row for row in json.loads(state_file.read_text()) if _started(row["pid"]) == row["started"] is not None]
-    for send, wait in ((Leaders().terminate, grace), (Leaders().kill, 5.0)):
+    for send, seconds in ((Leaders().terminate, grace), (Leaders().kill, 5.0)):
         alive = [row for row in rows if _started(row["pid"]) == row["started"]]
         for row in alive:
             send(row["pid"])
-        deadline = time.monotonic() + wait
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and any(_started(row["pid"]) == row["started"] for row in alive):
             time.sleep(0.1)
     state_file.unlink(missing_ok=True)

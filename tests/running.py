@@ -80,11 +80,15 @@ def start(home: Path, **variables: str) -> RunningConsole:
         **variables,
     }
     console = RunningConsole(f"http://127.0.0.1:{port}", home, environment, _launch(home, environment))
-    deadline = time.monotonic() + 90
-    while "The console is ready" not in console.output():
-        assert console.process.poll() is None, console.output()
-        assert time.monotonic() < deadline, console.output()
-        time.sleep(0.1)
+    try:
+        deadline = time.monotonic() + 90
+        while "The console is ready" not in console.output():
+            assert console.process.poll() is None, console.output()
+            assert time.monotonic() < deadline, console.output()
+            time.sleep(0.1)
+    except BaseException:
+        console.process.terminate()  # who does not get it cannot stop it
+        raise
     return console
 
 

@@ -42,7 +42,9 @@ def launch(tmp_path):
 
     yield start
     for process in started:
-        process.kill()
+        left = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        for one in (*left, process):
+            one.kill()
 
 
 def wait_for(condition, seconds=15.0):
@@ -84,6 +86,31 @@ def test_a_process_whose_watcher_is_killed_is_started_again_and_is_not_there_twi
     second = wait_for(lambda: (pid := pid_in(tmp_path / "pid")) != first and pid)
     assert alive(second)
     assert not alive(first)
+
+
+def test_a_watcher_that_is_killed_while_it_tells_something_does_not_silence_the_others(launch, tmp_path):
+    launcher = launch(f"echo $$ > {tmp_path}/talker; exec yes", f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    for _ in range(3):
+        wait_for((tmp_path / "launcher.json").exists)
+        talker = wait_for(lambda: (pid := pid_in(tmp_path / "talker")) and alive(pid) and pid)
+        psutil.Process(talker).parent().kill()
+        wait_for(lambda talker=talker: pid_in(tmp_path / "talker") != talker)
+    first = pid_in(tmp_path / "pid")
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: (pid := pid_in(tmp_path / "pid")) != first and pid)
+    launcher.terminate()
+    assert launcher.wait(15) == 0
+
+
+def test_processes_go_on_when_the_launcher_is_killed_however_much_they_print(launch, tmp_path):
+    launcher = launch(
+        f"for n in $(seq 100000); do echo $n; done; touch {tmp_path}/done; exec sleep 60", "exec sleep 60"
+    )
+    wait_for((tmp_path / "launcher.json").exists)
+    launcher.kill()
+    wait_for((tmp_path / "done").exists)
+    launch()
+    wait_for(lambda: "leftovers ['p0', 'p1']" in (tmp_path / "out.txt").read_text())
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
