@@ -34,7 +34,7 @@ class Print:
 def print_of(image: Image.Image, orientation: int = 1) -> Print:
     """The print of a decoded image. `orientation` is kept, and tells images apart that only it makes differ."""
     thumb = _thumb(image)
-    blank = min(thumb) == max(thumb) and _one_colour(image)
+    blank = thumb.count(thumb[0]) == len(thumb) and _one_colour(image)
     return Print(_digest(image, orientation), thumb, blank, orientation)
 
 
