@@ -106,7 +106,8 @@ def test_processes_go_on_when_the_launcher_is_killed_however_much_they_print(lau
     launcher = launch(
         f"for n in $(seq 100000); do echo $n; done; touch {tmp_path}/done; exec sleep 60", "exec sleep 60"
     )
-    wait_for((tmp_path / "launcher.json").exists)
+    state = tmp_path / "launcher.json"
+    wait_for(lambda: state.exists() and '"p1"' in state.read_text() and '"p0"' in state.read_text())
     launcher.kill()
     wait_for((tmp_path / "done").exists)
     launch()
