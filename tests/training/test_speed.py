@@ -2,6 +2,8 @@
 
 import copy
 import json
+import platform
+import resource
 
 import numpy as np
 import pytest
@@ -144,6 +146,21 @@ def test_channels_last_changes_neither_names_nor_values():
     assert list(after) == list(before)
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert any(t.dim() == 4 and not t.is_contiguous() for t in after.values())
+
+
+def faults(times):
+    """Pages that the system cleared while 20 MB were taken and given back so many times."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        torch.ones(5 * 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_memory_of_a_step_is_kept_for_the_next_one():
+    speed.keep_memory()
+    faults(1)
+    assert faults(20) < 20 * 2**20 / resource.getpagesize()  # fewer than those of one time
 
 
 def convolutions(model, pixels):

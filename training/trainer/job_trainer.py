@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from training.algorithms.base import Message, gettext_noop
-from training.trainer import checkpoints, room
+from training.trainer import checkpoints, room, speed
 from training.trainer.early_stopping import EarlyStopping
 from training.trainer.evaluation import evaluate
 from training.trainer.events import Events
@@ -44,6 +44,7 @@ class FollowJob(TrainerCallback):
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Say what can be foreseen. One that was stopped at an epoch's end, before its evaluation, makes up for it."""
         Probe(self.trainer).run()
+        speed.keep_memory()
         if tight := room.foresee(self.trainer.checkpoints_folder, self.trainer.network):
             self.trainer.events.warning("no_checkpoint", tight)
         done = state.epoch or 0.0

@@ -58,5 +58,7 @@ class TrainedHead(nn.Module):
             encoder_hidden_states[0].device.type, enabled=False
         ):  # a product is rounded once, not twice
             matrices, bias = multiplied(self)
-        total = self.batch_norm(fused(encoder_hidden_states, matrices, bias))
+        # The encoder's maps are small; all that follows takes their layout, and goes over it a dozen times.
+        states = [maps.contiguous(memory_format=torch.channels_last) for maps in encoder_hidden_states]
+        total = self.batch_norm(fused(states, matrices, bias))
         return self.classifier(self.dropout(self.activation(total)))  # type: ignore[no-any-return]
