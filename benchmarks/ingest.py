@@ -97,7 +97,8 @@ def child(work: str, zip_path: Path, folder: Path) -> None:
         row = Dataset.objects.get(pk=pk)
         found |= {"status": row.status, "images": sum(row.images.values()), "report": row.report}
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    found |= {"mb": usage.ru_maxrss / 1024, "user": usage.ru_utime, "system": usage.ru_stime}
+    helper = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if work == "ingest" else 0
+    found |= {"mb": (usage.ru_maxrss + helper) / 1024, "user": usage.ru_utime, "system": usage.ru_stime}
     print(json.dumps(found))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from training.algorithms.base import Message, Problem
 from training.algorithms.base import gettext_noop as _
 from training.algorithms.images import FORMATS
 from training.algorithms.prints import Prints, print_of
+from training.algorithms.second import Looked, Second
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"}
 # What Pillow's decoders raise for damaged files, beyond OSError.
@@ -44,11 +45,13 @@ SWAPPED = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
 LARGE = 20_000_000  # pixels: of these, one at a time is in memory
 PILLOWS_LIMIT = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # pixels: a file whose header says more is not opened
 TINY = 8  # pixels: a side below this is worth a warning
-QUICK = 0.001  # seconds a file: what takes longer is worth a thread
+QUICK = 0.001  # seconds of the CPU a file: what takes longer is worth a thread
+MANY = 30  # chunks: more than these are worth a second process, whose start takes half a second
 CHUNK = 32  # files a unit of work, so that handing work over costs little
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Work = Callable[[Sequence[Item]], list[Result]]
 
 
 class BadImage(Exception):
@@ -63,39 +66,71 @@ class BadImage(Exception):
 class Scan:
     """How the images of one dataset are read: limit, what to tell of the progress, how many threads.
 
-    `progress(phase, done, total)` is called from the caller's thread. Threads, not processes: Pillow and zlib
-    release the GIL, and a daemonic worker may have no children.
+    `progress(phase, done, total)` is called from the caller's thread. Large images are decoded in
+    threads, as Pillow and zlib release the GIL; small ones are not worth it, there a second process helps.
     """
 
     max_pixels: int
     progress: Callable[[str, int, int], None] = lambda phase, done, total: None
     threads: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
     prints: Prints = field(default_factory=Prints)
+    _seen: dict[Path, Looked] = field(default_factory=dict)  # by the second process, until asked for
     _large: threading.Lock = field(default_factory=threading.Lock)
 
     def each(
-        self, phase: str, function: Callable[[Item], Result], items: Sequence[Item]
+        self,
+        phase: str,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        path: Callable[[Item], Path] | None = None,
     ) -> Iterator[tuple[Item, Result]]:
-        """(item, function(item)) in the order of `items`; only a few chunks are in flight at any time."""
+        """(item, function(item)) in the order of `items`; only a few chunks are in flight at any time.
+
+        `path`: the image that `function` calls `image` for; with it a second process can help.
+        """
 
         def work(chunk: Sequence[Item]) -> list[Result]:
             return [function(item) for item in chunk]
 
-        chunks = (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+        chunks = deque(items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+        done = 0
+        for chunk, results in chain(self._quickly(work, chunks, path), self._in_threads(work, chunks)):
+            yield from zip(chunk, results, strict=True)
+            done += len(chunk)
+            self.progress(phase, done, len(items))
+
+    def _quickly(
+        self, work: Work[Item, Result], chunks: "deque[Sequence[Item]]", path: Callable[[Item], Path] | None
+    ) -> Iterator[tuple[Sequence[Item], list[Result]]]:
+        """Chunks of small files, one here and, where there are many, one in a second process. Ends with large ones."""
+        quick = True
+        with Second(self.max_pixels) as second:
+            while chunks and quick:
+                if path and len(chunks) > MANY:
+                    second.start()
+                began, chunk = time.thread_time(), chunks.popleft()
+                if path and chunks and second.ready():
+                    other = chunks.popleft()
+                    paths = [path(item) for item in other]
+                    second.hand(paths)
+                    yield chunk, work(chunk)
+                    self._seen = second.collect(paths)
+                    yield other, work(other)
+                else:
+                    yield chunk, work(chunk)
+                    quick = time.thread_time() - began <= QUICK * len(chunk)
+
+    def _in_threads(
+        self, work: Work[Item, Result], chunks: "deque[Sequence[Item]]"
+    ) -> Iterator[tuple[Sequence[Item], list[Result]]]:
         waiting: deque[tuple[Sequence[Item], Future[list[Result]]]] = deque()
-        done, threads = 0, 1
         with ThreadPoolExecutor(self.threads) as pool:
-            while True:
-                began = time.perf_counter()
-                for chunk in islice(chunks, 1 if threads == 1 else threads * 2 - len(waiting)):
-                    waiting.append((chunk, _here(work, chunk) if threads == 1 else pool.submit(work, chunk)))
-                if not waiting:
-                    return
+            while chunks or waiting:
+                while chunks and len(waiting) < self.threads * 2:
+                    chunk = chunks.popleft()
+                    waiting.append((chunk, pool.submit(work, chunk)))
                 chunk, future = waiting.popleft()
-                threads = self.threads if time.perf_counter() - began > QUICK * len(chunk) else threads
-                yield from zip(chunk, future.result(), strict=True)
-                done += len(chunk)
-                self.progress(phase, done, len(items))
+                yield chunk, future.result()
 
     def room(self, size: tuple[int, int]) -> AbstractContextManager[object]:
         """Hold this while an image of `size` is in memory: large ones wait for each other."""
@@ -106,10 +141,18 @@ class Scan:
 
         Raises BadImage.
         """
-        return self.header(path, file, decode=True)
+        size, found = self._seen.pop(path) if path in self._seen else self.look(path, keep=bool(file))
+        if file and found:
+            self.prints.add(file, found, size)
+        return size
 
-    def header(self, path: Path, file: str = "", *, decode: bool = False) -> tuple[int, int]:
-        """As `image`, but the pixels are not looked at unless `decode`: quick, and safe before a full decode."""
+    def header(self, path: Path) -> tuple[int, int]:
+        """As `image`, but the pixels are not looked at: quick, and safe before a full decode."""
+        return self.look(path, decode=False)[0]
+
+    def look(self, path: Path, *, decode: bool = True, keep: bool = False) -> Looked:
+        """-> (size as in `image`, the image's print when it is to be kept). Raises BadImage."""
+        found = None
         try:
             with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
@@ -124,8 +167,8 @@ class Scan:
                         raise BadImage("image_mode", text, mode=image.mode)
                     orientation = orientation_of(image)
                     size = (height, width) if orientation in SWAPPED else (width, height)
-                    if file:
-                        self.prints.add(file, print_of(image, orientation), size)
+                    if keep:
+                        found = print_of(image, orientation)
         except Image.DecompressionBombError as error:  # Pillow's own limit, in case ours is set higher
             text = _("The image has %(pixels)s pixels; the limit is %(limit)s. Make it smaller.")
             pixels = next(iter(re.findall(r"\d+", str(error))), "?")  # there is no image object to ask
@@ -137,7 +180,7 @@ class Scan:
         except DAMAGED as error:
             text = _("The image is damaged or cut off (%(reason)s). Save it again or remove it.")
             raise BadImage("image_damaged", text, reason=str(error)) from error
-        return size
+        return size, found
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -149,13 +192,6 @@ def orientation_of(image: Image.Image) -> int:
         return 1
     orientation: Any = image.getexif().get(0x0112)
     return orientation if orientation in range(2, 9) else 1
-
-
-def _here(work: Callable[[Sequence[Item]], list[Result]], chunk: Sequence[Item]) -> "Future[list[Result]]":
-    """A future that is already done, here: threads that fight for the interpreter cost more than small files do."""
-    future: Future[list[Result]] = Future()
-    future.set_result(work(chunk))
-    return future
 
 
 def size_text(size: tuple[Any, Any]) -> str:

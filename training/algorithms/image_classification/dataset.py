@@ -88,7 +88,7 @@ def _decode(root: Path, splits: list[str], found: Found, report: Report, scan: S
         except BadImage as error:
             return error.problem
 
-    for (_split, _label, file), result in scan.each("images", look, files):
+    for (_split, _label, file), result in scan.each("images", look, files, lambda item: root / item[2]):
         if isinstance(result, tuple):
             sizes.append(result)
             report.extend(tiny(result, file))

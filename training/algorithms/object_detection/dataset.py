@@ -139,7 +139,7 @@ def _decode(root: Path, splits: list[Split], report: Report, scan: Scan) -> list
         except BadImage as error:
             return error.problem
 
-    for row, result in scan.each("images", look, rows):
+    for row, result in scan.each("images", look, rows, lambda row: root / row["image"]):
         declared = row.pop("declared")
         if isinstance(result, Problem):
             report.add(Problem(result.code, result.message, row["image"]))

@@ -154,7 +154,7 @@ def _read(root: Path, names: dict[int, str] | None, layout: Layout, report: Repo
     def look(item: tuple[str, dict[str, Any]]) -> Pair:
         return _pair(root, item[1]["image"], item[1]["mask"], names, scan)
 
-    for (split, row), pair in scan.each("images", look, items):
+    for (split, row), pair in scan.each("images", look, items, lambda item: root / item[1]["image"]):
         report.extend(pair.problems)
         truth[row["image"]] = pair.checksum
         if pair.size:
