@@ -49,9 +49,7 @@ class SpaceView(APIView):
 
     @extend_schema(
         responses=SpaceSerializer,
-        parameters=[
-            OpenApiParameter("project", str, description="One of your projects. Default: your first.")
-        ],
+        parameters=[OpenApiParameter("project", str, description="One of your projects. Default: your first.")],
     )
     def get(self, request: Request) -> Response:
         """Measured now, or up to half a minute ago when it takes long."""
