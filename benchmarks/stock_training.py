@@ -5,6 +5,7 @@ torchvision is not installed) image by image in the data set, the network's own 
 weight by weight; SegFormer's decode head is transformers'. The examples' augmentation is left out: it would cost more.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ def trainer(algorithm: str, root: Path, hyperparameters: dict[str, Any], device:
         use_cpu=device == "cpu",
         save_strategy="no",
         remove_unused_columns=False,
+        **({"optim": os.environ["BENCH_OPTIM"]} if os.environ.get("BENCH_OPTIM") else {}),
         report_to=[],
         disable_tqdm=True,
     )

@@ -4,6 +4,7 @@
 same weights, the same images, the same batch. Two processes take turns, a few steps each, so that whatever else the
 machine does meets both alike; the one whose turn it is not waits. Each pair of turns gives a ratio; the table shows
 the median. On a machine that is busy with other things `--busy` counts the processors' time instead of the clock's.
+The stock Trainer's own default is the fused AdamW since torch 2.8; `--optim adamw_torch` takes the one before that.
 """
 
 import argparse
@@ -246,6 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.training")
     parser.add_argument("--cuda", action="store_true", help="only the table of the GPU")
     parser.add_argument("--busy", action="store_true", help="count the processors' time")
+    parser.add_argument("--optim", default="", help="the stock Trainer's optimiser; adamw_torch: the default of old")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("case", nargs="?", default="", help="a part of a network's name or an algorithm; none: all")
     options = parser.parse_args([] if arguments is None else arguments)
@@ -253,6 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
         name, number, run = options.work
         work(name, CASES[int(number)], Path(run))
         return 0
+    os.environ["BENCH_OPTIM"] = options.optim  # for the processes
     cases = [case for case in CASES if options.case in f"{case.algorithm} {case.title}"]
     devices = ["cuda"] if options.cuda else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     met = [table(cases, device, options.busy) for device in devices]

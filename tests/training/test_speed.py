@@ -130,8 +130,8 @@ def rows(*sides):
 
 def test_precision_is_bf16_where_the_cpu_has_it_and_images_are_large_enough():
     chosen = "bf16" if speed.cpu_has_bf16() else "fp32"
-    assert speed.choose_precision("cpu", rows(320, 28)) == chosen
-    assert speed.choose_precision("cpu", rows(320, 16)) == "fp32"
+    assert speed.choose_precision("cpu", rows(320, 64)) == chosen
+    assert speed.choose_precision("cpu", rows(320, 63)) == "fp32"
     assert speed.choose_precision("cpu", rows(320), "bf16") == "bf16"
     assert speed.choose_precision("cpu", rows(320), "fp32") == "fp32"
     with pytest.raises(Failure, match=r"fp8.*auto, fp32, bf16"):
@@ -190,7 +190,7 @@ def gradients(conv, shape, precision):
 def test_bf16_is_right_for_every_convolution_of_resnet_50_from_the_smallest_size_on():
     """PyTorch 2.13 gives NaN or nonsense for some of them at 16 pixels: this says whether the limit is high enough."""
     model = classification.build({}, labels_of("image_classification"), Weights("scratch"))
-    side = speed.SMALLEST_BF16_SIDE
+    side = speed.SMALL_IMAGE
     for conv, shape in convolutions(model, torch.zeros(2, 3, side, side)):
         expected = gradients(conv, shape, torch.float32)
         for _ in range(3):

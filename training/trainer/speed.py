@@ -12,11 +12,11 @@ from training.trainer.failures import Failure
 PRECISIONS = ("auto", "fp32", "bf16")
 # A CPU without one of these computes bf16 in single steps through fp32: slower than fp32 itself.
 CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
-# In pixels. Over a single pixel PyTorch 2.13 computes wrong bf16 gradients for some convolutions on a CPU: ResNet-50
-# has such maps up to 16 pixels.
-SMALLEST_BF16_SIDE = 24
-# With smaller images most of the time goes into the weights, and AdamW's part of it grows with their channels last.
-SMALLEST_CHANNELS_LAST = 64
+# In pixels. With smaller images most of the time goes into the weights: AdamW's part grows with channels last, and on a
+# CPU bf16 gains 5 to 10 %. There it must not be either: for small maps oneDNN's bf16 gradients of the weights make the
+# threads wait for each other so busily that beside other work a step took 10 times as long, and over a single pixel
+# (ResNet-50: images up to 16 pixels) PyTorch 2.13 computes some of them wrong.
+SMALL_IMAGE = 64
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -28,7 +28,7 @@ def choose_precision(device: str, data: Any, wanted: str = "auto") -> str:
     if wanted not in PRECISIONS:
         text = gettext_noop("The precision %(name)s is not known. Set TRAINING_PRECISION to one of: %(known)s.")
         raise Failure("bad_config", Message(text, {"name": wanted, "known": ", ".join(PRECISIONS)}))
-    if device == "cpu" and smallest_side(data) < SMALLEST_BF16_SIDE:
+    if device == "cpu" and smallest_side(data) < SMALL_IMAGE:
         return "fp32"
     if wanted != "auto":
         return wanted
@@ -54,7 +54,7 @@ def arrange(model: Any, data: Any) -> Any:
 
     Vector units and a GPU's tensor cores take all channels of a pixel at once. Shapes, names and values stay.
     """
-    if smallest_side(data) < SMALLEST_CHANNELS_LAST:
+    if smallest_side(data) < SMALL_IMAGE:
         return model
     return model.to(memory_format=torch.channels_last)
 
