@@ -1,16 +1,37 @@
 """What every answer of the pages carries."""
 
+import logging
+
 from django.conf import settings
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.deprecation import MiddlewareMixin
+
+from training import disk
+
+logger = logging.getLogger(__name__)
 
 # Tabler and the charts set style attributes; scripts come from our own files only.
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
+
+
+class Sessions(SessionMiddleware):
+    """Django's, but a session that a full disk does not take costs no answer: what was asked for is done by then."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        try:
+            return super().process_response(request, response)
+        except SessionInterrupted as error:
+            if disk.reason(error) is None:  # someone logged out meanwhile
+                raise
+            logger.warning("the session was not saved: %s", error.__context__)
+            return response
 
 
 class PagesMiddleware(MiddlewareMixin):

@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -31,10 +31,11 @@ def read_only(folder: Path) -> None:
 
 
 def fill(folder: Path, leave: int = 0) -> Path:
-    """Take all of the disk of `folder` but `leave` bytes (whole pages). -> the file that does: deleted, it makes room."""
+    """Take all of the disk of `folder` but `leave` bytes (whole pages). -> the file that does: delete it for room."""
     ballast = folder / "ballast"
-    with ballast.open("wb") as file:
-        found = os.statvfs(folder)
-        take = found.f_bavail * found.f_frsize - leave
-        os.posix_fallocate(file.fileno(), 0, max(4096, take // 4096 * 4096))
+    found = os.statvfs(folder)
+    left = max(4096, found.f_bavail * found.f_frsize - leave) // 4096
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):  # others write meanwhile: then it is full earlier
+        while left or not leave:
+            left -= file.write(b"\0" * 4096) // 4096
     return ballast
