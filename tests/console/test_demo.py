@@ -6,9 +6,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from knox.models import AuthToken
 
-from console.brokers import beat
 from console.sdk import Client
 from tests.running import running_console
+from training.heartbeats import beat
 
 KINDS = ("datasets", "trainings", "models", "endpoints")
 
