@@ -22,7 +22,7 @@ SIGNS = (
     ("serve_stages", "stages"),
     ("console_run", "launcher"),
 )
-WAIT_SECONDS = 15  # for a trainer or an engine to kill
+WAIT_SECONDS = 60  # for a trainer or an engine to kill: a worker that died young is started again after a while only
 WATCHERS = 4  # the launcher has one for each line of the Procfile
 POOL = {"worker": 2, "trainer worker": 2}  # as many as WORKERS and TRAINING_SLOTS of this console
 PARTS = 4  # of a worker besides its pool: first process, sentinel, monitor, pusher
