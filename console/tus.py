@@ -32,6 +32,7 @@ from console.api.base import first_project
 from console.templatetags.console import message
 from console.tus_body import CONTENT_TYPE, LiveBody
 from training import disk, incoming, services
+from training.dataset_work import Abandoned
 from training.models import Dataset, DatasetStatus, Project, Role
 from training.services import uploads
 
@@ -222,7 +223,7 @@ def alone(pk: str, work: Callable[[], int]) -> int:
                 raise Refused(423, _("Another request writes to this upload. Try again shortly.")) from error
             end_body(pk)
             time.sleep(0.05)
-        except (incoming.Abandoned, Dataset.DoesNotExist) as error:
+        except (Abandoned, Dataset.DoesNotExist) as error:
             raise Http404 from error
 
 

@@ -15,14 +15,13 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
-from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.tasks import async_task
 
 from training import dataset_files, disk, lifecycle, sources
 from training.algorithms.base import Message
 from training.algorithms.base import gettext_noop as _
-from training.incoming import Abandoned
+from training.dataset_work import Abandoned, Progress, claimed
 from training.models import Dataset, DatasetStatus
 from training.services.imports import TASK
 from training.services.uploads import dataset_arrived
@@ -33,21 +32,16 @@ CHUNK = 1024 * 1024
 SMALL = 4 * CHUNK  # a file that is fetched whole, several at a time
 ATTEMPTS = 5  # for each file, when the connection to the source fails
 WAIT_SECONDS = 1.0  # before the second one; doubled each time
-PROGRESS_SECONDS = 1.0
+PHASE = "importing"
 
 
 def run(dataset_id: str) -> None:
     """Import for an UPLOADING dataset. Does nothing when there is none, or when another worker is at it."""
-    dataset = under_way().filter(pk=dataset_id).first()
-    if dataset is None:
-        return
-    with dataset_files.locked(dataset.folder, wait=False) as mine:
-        if not mine:
+    with claimed(under_way(), dataset_id) as dataset:
+        if dataset is None:
             return
         try:
-            dataset.refresh_from_db()
-            if dataset.status == DatasetStatus.UPLOADING:
-                _import(dataset)
+            _import(dataset)
         except (Abandoned, Dataset.DoesNotExist):
             log.info("dataset %s was deleted while it was imported", dataset_id)
         except SourceError as error:
@@ -82,11 +76,11 @@ def _copy_zip(dataset: Dataset, source: Source, item: Item, part: Path) -> None:
     if not version.exists() or version.read_text() != item.version:
         part.unlink(missing_ok=True)
         version.write_text(item.version)
-    progress = Progress(dataset, item.size)
+    progress = Progress(dataset, DatasetStatus.UPLOADING)
     with part.open("ab") as out:
         for piece in _pieces(source, item, start=out.tell()):
             out.write(piece)
-            progress(len(piece), done=out.tell())
+            progress(PHASE, out.tell(), item.size)
         out.flush()
         os.fsync(out.fileno())
     version.unlink()
@@ -97,7 +91,7 @@ def _make_zip(dataset: Dataset, source: Source, part: Path) -> None:
     items = list(_listed(source))
     total = sum(item.size for item in items)
     _check_room(dataset, total, settings.ZIP_MAX_BYTES)
-    progress = Progress(dataset, total)
+    progress, done = Progress(dataset, DatasetStatus.UPLOADING), 0
     with part.open("wb") as out, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for item, pieces in _contents(source, items):
             info = zipfile.ZipInfo(item.name)
@@ -106,7 +100,8 @@ def _make_zip(dataset: Dataset, source: Source, part: Path) -> None:
             with archive.open(info, "w", force_zip64=item.size >= 2**31) as entry:
                 for piece in pieces:
                     entry.write(piece)
-                    progress(len(piece))
+                    done += len(piece)
+                    progress(PHASE, done, total)
         archive.close()
         out.flush()
         os.fsync(out.fileno())
@@ -185,20 +180,3 @@ def reconcile() -> None:
     """Each minute: an import whose worker was killed goes on."""
     if int(get_broker().queue_size()) == 0:  # else they may only be waiting for their turn
         start_over()
-
-
-class Progress:
-    """Bytes copied, on the dataset's row, about once a second. Raises Abandoned when it was deleted meanwhile."""
-
-    def __init__(self, dataset: Dataset, total: int) -> None:
-        self.rows = Dataset.objects.filter(pk=dataset.pk, status=DatasetStatus.UPLOADING)
-        self.done, self.total, self.written = 0, total, 0.0
-
-    def __call__(self, more: int, done: int | None = None) -> None:
-        self.done = self.done + more if done is None else done
-        if time.monotonic() - self.written < PROGRESS_SECONDS:
-            return
-        self.written = time.monotonic()
-        progress = {"phase": "importing", "done": self.done, "total": self.total}
-        if not self.rows.update(progress=progress, updated_at=timezone.now()):
-            raise Abandoned

@@ -6,20 +6,18 @@ The row (status UPLOADING) and this file are everything that is known of an uplo
 import hashlib
 import io
 import os
-import time
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable
 from pathlib import Path
 
-from django.utils import timezone
-
 from training.dataset_files import fsync_folder
+from training.dataset_work import Progress
 from training.models import Dataset, DatasetStatus
 
 PIECE = 256 * 1024  # bytes read at once
 FLUSH = 64 * 1024 * 1024  # bytes after which the disk has to have them: the last flush of 20 GB must not take minutes
-PROGRESS_SECONDS = 1.0
+PHASE = "uploading"
 CHECKSUMS = ("sha1", "sha256")
 Read = Callable[[int], bytes]
 
@@ -38,10 +36,6 @@ class WrongChecksum(Exception):
 
 class Cut(Exception):
     """The connection ended in the middle of a piece."""
-
-
-class Abandoned(Exception):
-    """The dataset is not UPLOADING any more: someone deleted it meanwhile."""
 
 
 class Checksum:
@@ -69,7 +63,7 @@ class Upload:
         self.length = int(dataset.source["bytes"])
         self.part = dataset.folder / "upload.part"
         self.unverified = dataset.folder / "upload.unverified"
-        self._rows = Dataset.objects.filter(pk=dataset.pk, status=DatasetStatus.UPLOADING)
+        self._progress = Progress(dataset, DatasetStatus.UPLOADING)
 
     def begin(self) -> None:
         """Make the empty file: from here on an offset can be asked for."""
@@ -114,7 +108,7 @@ class Upload:
                     file.truncate(start)
                 os.fsync(file.fileno())
                 self.unverified.unlink(missing_ok=True)
-                self._note(_size(self.part))
+                self._progress.write(PHASE, _size(self.part), self.length)
         if not keep:
             raise WrongChecksum
         return _size(self.part)
@@ -128,7 +122,7 @@ class Upload:
         fsync_folder(self.dataset.folder)
 
     def _write(self, file: io.FileIO, at: int, read: Read, checksum: Checksum | None) -> None:
-        noted, flushed = time.monotonic(), at
+        flushed = at
         while piece := read(PIECE):
             if at + len(piece) > self.length:
                 raise TooLong
@@ -140,15 +134,7 @@ class Upload:
             if at - flushed > FLUSH:
                 os.fsync(file.fileno())
                 flushed = at
-            if time.monotonic() - noted > PROGRESS_SECONDS:
-                noted = time.monotonic()
-                if not self._note(at):
-                    raise Abandoned
-
-    def _note(self, offset: int) -> int:
-        """Show the progress on the row. -> 0 when the dataset is not UPLOADING any more."""
-        progress = {"phase": "uploading", "done": offset, "total": self.length}
-        return self._rows.update(progress=progress, updated_at=timezone.now())
+            self._progress(PHASE, at, self.length)
 
 
 def _size(path: Path) -> int:

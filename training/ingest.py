@@ -8,7 +8,6 @@ made goes the same way: its files are those of the version before (or the zip of
 import logging
 import os
 import shutil
-import time
 from pathlib import Path
 from threading import Thread
 
@@ -19,31 +18,22 @@ from training.algorithms.base import Message
 from training.algorithms.base import gettext_noop as _
 from training.algorithms.layout import Layout
 from training.algorithms.scan import Scan
+from training.dataset_work import Abandoned, Progress, claimed
 from training.models import Dataset, DatasetStatus
 from training.report import Report
 
 log = logging.getLogger(__name__)
-PROGRESS_SECONDS = 1.0
 MAX_ATTEMPTS = 5
 KNOWN = ("train", "validation", "test", "resources")  # the folders at the top of a dataset
 
 
-class Abandoned(Exception):
-    """The dataset is not VALIDATING any more: someone deleted it meanwhile."""
-
-
 def run(dataset_id: str) -> None:
     """Ingest a VALIDATING dataset. Does nothing when there is none, or when another worker is at it."""
-    dataset = Dataset.objects.filter(pk=dataset_id, status=DatasetStatus.VALIDATING).first()
-    if dataset is None:
-        return
-    with dataset_files.locked(dataset.folder, wait=False) as mine:
-        if not mine:
+    with claimed(Dataset.objects.filter(status=DatasetStatus.VALIDATING), dataset_id) as dataset:
+        if dataset is None:
             return
         try:
-            dataset.refresh_from_db()
-            if dataset.status == DatasetStatus.VALIDATING:
-                _ingest(dataset)
+            _ingest(dataset)
         except (Abandoned, Dataset.DoesNotExist):
             log.info("dataset %s was deleted while it was validated", dataset_id)
         except Exception as error:
@@ -86,7 +76,7 @@ def _ingest(dataset: Dataset) -> None:
 
 def _validate(dataset: Dataset, work: Path, report: Report) -> Layout | None:
     """Unpack into `work` and check. -> None when `report` has errors."""
-    progress = Progress(dataset)
+    progress = Progress(dataset, DatasetStatus.VALIDATING)
     limits = archive.Limits(settings.ZIP_MAX_ENTRIES, settings.ZIP_MAX_BYTES, settings.ZIP_MAX_RATIO)
     if dataset.upload_path.exists() or dataset.source.get("kind") != "mend":
         arrival.unpack(dataset, work, limits, report, known=KNOWN, progress=progress)
@@ -144,18 +134,3 @@ def _own_fault(error: Exception) -> Message:
 
 def _bytes_on_disk(folder: Path) -> int:
     return sum(os.path.getsize(os.path.join(root, name)) for root, _dirs, files in os.walk(folder) for name in files)
-
-
-class Progress:
-    """Writes phase, done and total to the dataset's row, about once a second. Raises Abandoned when it was deleted."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.rows = Dataset.objects.filter(pk=dataset.pk, status=DatasetStatus.VALIDATING)
-        self.written = 0.0
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        if time.monotonic() - self.written < PROGRESS_SECONDS:
-            return
-        if not self.rows.update(progress={"phase": phase, "done": done, "total": total}):
-            raise Abandoned
-        self.written = time.monotonic()

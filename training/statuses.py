@@ -1,4 +1,4 @@
-"""Statuses, roles and priorities: each defined here, once, with its words and its colour."""
+"""Statuses and their colours, roles and priorities. The layers above add the statuses of their own resources."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from moto.server import ThreadedMotoServer
 
 from tests import corpus
-from training import dataset_files, imports, ingest, services, sources
+from training import dataset_files, dataset_work, imports, ingest, services, sources
 from training.models import Dataset
 from training.sources import SourceError
 
@@ -200,7 +200,7 @@ def test_a_killed_import_is_enqueued_again_and_repeated(root, create):
 
 
 def test_a_deleted_import_ends(root, create, people, monkeypatch):
-    monkeypatch.setattr(imports, "PROGRESS_SECONDS", -1)
+    monkeypatch.setattr(dataset_work, "SECONDS", 0)
     dataset = create("folder", root / "pets")
     services.dataset_delete(dataset=dataset, user=people.editor)
     imports.run(dataset.pk)

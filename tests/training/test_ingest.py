@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.corpus import ZIPS, Files, classification_files, write_zip
-from training import dataset_files, ingest, services
+from training import dataset_files, dataset_work, ingest, services
 from training.algorithms import PACKAGES
 from training.algorithms.base import Message
+from training.dataset_work import Progress
 from training.models import Dataset
 
 pytestmark = pytest.mark.django_db
@@ -117,14 +118,14 @@ def test_two_workers_never_ingest_the_same_dataset(upload):
 
 def test_a_dataset_that_is_deleted_meanwhile_stays_deleted(upload, people, monkeypatch):
     dataset = upload(classification_files())
-    monkeypatch.setattr(ingest, "PROGRESS_SECONDS", 0.0)
-    check = ingest.Progress.__call__
+    monkeypatch.setattr(dataset_work, "SECONDS", 0)
+    check = Progress.__call__
 
-    def deleting(progress: ingest.Progress, *args: object) -> None:
+    def deleting(progress: Progress, *args: object) -> None:
         Dataset.objects.filter(pk=dataset.pk).update(status="DELETE_IN_PROGRESS")
         check(progress, *args)
 
-    monkeypatch.setattr(ingest.Progress, "__call__", deleting)
+    monkeypatch.setattr(Progress, "__call__", deleting)
     assert ingested(dataset).status == "DELETE_IN_PROGRESS"
     dataset_files.remove(dataset.pk)
     assert not dataset.folder.exists()
@@ -133,14 +134,14 @@ def test_a_dataset_that_is_deleted_meanwhile_stays_deleted(upload, people, monke
 
 def test_progress_is_written_while_it_goes_on(upload, monkeypatch):
     dataset = upload(classification_files())
-    monkeypatch.setattr(ingest, "PROGRESS_SECONDS", 0.0)
-    seen, write = [], ingest.Progress.__call__
+    monkeypatch.setattr(dataset_work, "SECONDS", 0)
+    seen, write = [], Progress.__call__
 
-    def watching(progress: ingest.Progress, *args: object) -> None:
+    def watching(progress: Progress, *args: object) -> None:
         write(progress, *args)
         seen.append(Dataset.objects.get(pk=dataset.pk).progress)
 
-    monkeypatch.setattr(ingest.Progress, "__call__", watching)
+    monkeypatch.setattr(Progress, "__call__", watching)
     ingested(dataset)
     assert seen[0] == {"phase": "unpacking", "done": 1, "total": 12}
     assert seen[-1] == {"phase": "images", "done": 12, "total": 12}

@@ -10,7 +10,8 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from tests import corpus
-from training import dataset_files, incoming, ingest, services
+from training import dataset_files, dataset_work, ingest, services
+from training.dataset_work import Abandoned
 from training.incoming import Checksum, Cut, Upload
 from training.models import Dataset
 from training.services import uploads
@@ -134,7 +135,7 @@ def test_a_zip_of_another_checksum_than_announced_is_invalid(begin, content):
 
 
 def test_a_deleted_upload_ends_the_writer(begin, monkeypatch, people):
-    monkeypatch.setattr(incoming, "PROGRESS_SECONDS", -1)
+    monkeypatch.setattr(dataset_work, "SECONDS", 0)
     dataset = begin(100)
 
     def read(size: int) -> bytes:
@@ -142,7 +143,7 @@ def test_a_deleted_upload_ends_the_writer(begin, monkeypatch, people):
             services.dataset_delete(dataset=Dataset.objects.get(), user=people.editor)
         return b"x"
 
-    with pytest.raises(incoming.Abandoned):
+    with pytest.raises(Abandoned):
         services.dataset_upload_append(dataset=dataset, user=people.editor, start=0, read=read)
     dataset_files.remove(dataset.pk)
     assert not dataset.folder.exists()

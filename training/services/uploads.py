@@ -17,10 +17,10 @@ from django_q.tasks import async_task
 
 from training import dataset_files, lifecycle
 from training.algorithms.base import Message, gettext_noop
-from training.incoming import Checksum, Read, Upload
+from training.incoming import PHASE, Checksum, Read, Upload
 from training.models import Dataset, DatasetStatus, Project
 from training.services.datasets import field_errors
-from training.services.naming import raise_if, taken
+from training.services.naming import Errors, raise_if, taken
 
 
 class Busy(Exception):
@@ -45,31 +45,36 @@ def dataset_upload_begin(
     find this upload again for the same file. The same one begun twice, because the first answer was lost, is one.
     """
     name = (name or PurePath(filename).stem[:50]).strip()
-    source = {
-        "kind": "upload",
-        "where": filename[:255],
-        "bytes": size,
-        "modified": modified[:40],
-        "sha256": sha256.lower(),
-    }
+    source = {"kind": "upload", "where": filename[:255], "bytes": size}
+    source |= {"modified": modified[:40], "sha256": sha256.lower()}
     if begun := _begun(project, user, name, algorithm, source):
         return begun
-    errors = field_errors(project, name, algorithm, description)
-    if not 0 < size <= settings.UPLOAD_MAX_BYTES:
-        text = _("The file must have between 1 and %(limit)s bytes.")
-        errors["file"] = [text % {"limit": settings.UPLOAD_MAX_BYTES}]
-    if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        errors["sha256"] = [_("This is not a SHA-256 sum: 64 hexadecimal digits are expected.")]
-    raise_if(errors)
+    raise_if(field_errors(project, name, algorithm, description) | _file_errors(size, sha256))
     dataset = Dataset(
         project=project,
         name=name,
         description=description.strip(),
         algorithm=algorithm,
         source=source,
-        progress={"phase": "uploading", "done": 0, "total": size},
+        progress={"phase": PHASE, "done": 0, "total": size},
         created_by=user,
     )
+    _keep(dataset, user)
+    return dataset
+
+
+def _file_errors(size: int, sha256: str) -> Errors:
+    errors: Errors = {}
+    if not 0 < size <= settings.UPLOAD_MAX_BYTES:
+        text = _("The file must have between 1 and %(limit)s bytes.")
+        errors["file"] = [text % {"limit": settings.UPLOAD_MAX_BYTES}]
+    if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        errors["sha256"] = [_("This is not a SHA-256 sum: 64 hexadecimal digits are expected.")]
+    return errors
+
+
+def _keep(dataset: Dataset, user: Any) -> None:
+    """The empty file first, then the row: a row without a file would be an upload that cannot go on."""
     Upload(dataset).begin()
     try:
         with transaction.atomic():
@@ -78,7 +83,6 @@ def dataset_upload_begin(
     except IntegrityError as error:  # someone took the name since the look
         shutil.rmtree(dataset.folder)
         raise ValidationError({"name": [taken(dataset.name)]}) from error
-    return dataset
 
 
 def _begun(project: Project, user: Any, name: str, algorithm: str, source: dict[str, Any]) -> Dataset | None:
