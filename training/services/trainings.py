@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
@@ -49,16 +50,21 @@ def training_create(
     )  # fmt: skip
     raise_if(errors)
     try:
-        with transaction.atomic():
-            if not Dataset.objects.select_for_update().filter(pk=fields["dataset"].pk, status="READY").exists():
-                raise_if({"dataset": [_("The dataset has just been deleted.")]})
-            if fields["checkpoint"] and not _still_there(fields["checkpoint"], fields["weights_folder"]):
-                raise_if({"checkpoint": [_("The checkpoint has just been deleted.")]})
-            training = Training.objects.create(project=project, created_by=user, **fields)
-            lifecycle.record(training, training.status, actor=user)
-            queue.enqueue_on_commit(training)
+        return _queue(project, user, fields)
     except IntegrityError:  # someone took the name since the look
-        raise_if({"name": [taken(name)]})
+        raise ValidationError({"name": [taken(name)]}) from None
+
+
+@transaction.atomic
+def _queue(project: Project, user: Any, fields: dict[str, Any]) -> Training:
+    """The row, its first event and its task, unless what it needs has been deleted since the look."""
+    if not Dataset.objects.select_for_update().filter(pk=fields["dataset"].pk, status="READY").exists():
+        raise_if({"dataset": [_("The dataset has just been deleted.")]})
+    if fields["checkpoint"] and not _still_there(fields["checkpoint"], fields["weights_folder"]):
+        raise_if({"checkpoint": [_("The checkpoint has just been deleted.")]})
+    training = Training.objects.create(project=project, created_by=user, **fields)
+    lifecycle.record(training, training.status, actor=user)
+    queue.enqueue_on_commit(training)
     return training
 
 
