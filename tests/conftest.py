@@ -23,15 +23,20 @@ class People(NamedTuple):
     outsider: User
 
 
+def use_home(settings, home: Path) -> Path:
+    """Make an empty folder the CONSOLE_HOME of this test."""
+    settings.CONSOLE_HOME = home
+    settings.RUN_FOLDER = home / "run"
+    settings.FILE_UPLOAD_TEMP_DIR = home / "incoming"
+    for folder in (settings.RUN_FOLDER, settings.FILE_UPLOAD_TEMP_DIR):
+        folder.mkdir()
+    return home
+
+
 @pytest.fixture
 def home(settings, tmp_path: Path) -> Path:
     """A CONSOLE_HOME of this test alone."""
-    settings.CONSOLE_HOME = tmp_path
-    settings.RUN_FOLDER = tmp_path / "run"
-    settings.FILE_UPLOAD_TEMP_DIR = tmp_path / "incoming"
-    for folder in (settings.RUN_FOLDER, settings.FILE_UPLOAD_TEMP_DIR):
-        folder.mkdir()
-    return tmp_path
+    return use_home(settings, tmp_path)
 
 
 @pytest.fixture

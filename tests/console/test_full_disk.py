@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from console.uploads import UploadHandler
+from tests.conftest import use_home
 from tests.console.test_uploads import MULTIPART, request
 from tests.corpus import classification_zip
 from tests.disks import fill, read_only, small_disk
@@ -17,11 +18,7 @@ from training.models import Dataset
 def small(tmp_path, settings):
     """A CONSOLE_HOME of 4 MB."""
     with small_disk(tmp_path / "small", "4m") as folder:
-        settings.CONSOLE_HOME = folder
-        settings.RUN_FOLDER, settings.FILE_UPLOAD_TEMP_DIR = folder / "run", folder / "incoming"
-        for name in ("run", "incoming"):
-            (folder / name).mkdir()
-        yield folder
+        yield use_home(settings, folder)
 
 
 def upload(size: int) -> io.BytesIO:

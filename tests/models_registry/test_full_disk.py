@@ -6,6 +6,7 @@ import pytest
 
 from models_registry import build, services
 from models_registry.models import Model
+from tests.conftest import use_home
 from tests.disks import fill, small_disk
 from training.algorithms.base import Message
 
@@ -13,8 +14,7 @@ from training.algorithms.base import Message
 @pytest.fixture
 def home(settings, tmp_path):
     with small_disk(tmp_path / "small", "8m") as folder:
-        settings.CONSOLE_HOME = folder
-        yield folder
+        yield use_home(settings, folder)
 
 
 def test_a_model_that_does_not_fit_fails_with_the_reason_and_leaves_nothing(home, project, user, training):

@@ -1,41 +1,45 @@
-"""A PostgreSQL and a Redis database of a test's own; without such servers the test is skipped, with the reason."""
+"""What the tests of killed processes share: a home with its database, and a PostgreSQL and a Redis of a test's own."""
 
-import secrets
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
-import psycopg
 import pytest
-import redis
 
-SERVER = "postgresql://root@127.0.0.1:5432"
+from tests.chaos.services import Absent, empty_broker, empty_database
+from tests.reliability.worker import Console
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory) -> Path:
+    """A home with its database, made once."""
+    home = tmp_path_factory.mktemp("home")
+    Console(home).set_up()
+    return home
+
+
+@pytest.fixture
+def console(template, tmp_path) -> Iterator[Console]:
+    console = Console(shutil.copytree(template, tmp_path / "home"))
+    yield console
+    console.kill_everything()
 
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    """The URL of an empty database that is dropped at the end."""
-    name = f"console_test_{secrets.token_hex(4)}"
+    """The URL of an empty database that is dropped at the end; without such a server the test is skipped."""
     try:
-        server = psycopg.connect(f"{SERVER}/postgres", autocommit=True, connect_timeout=3)
-    except psycopg.OperationalError as error:
-        pytest.skip(f"no PostgreSQL on its standard port that lets us in: {error}")
-    with server:
-        server.execute(f"CREATE DATABASE {name}")
-        yield f"{SERVER}/{name}"
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        with empty_database() as url:
+            yield url
+    except Absent as absent:
+        pytest.skip(str(absent))
 
 
 @pytest.fixture
 def broker() -> Iterator[str]:
-    """The URL of an empty Redis database that is empty again at the end."""
-    for number in range(15, 0, -1):
-        url = f"redis://127.0.0.1:6379/{number}"
-        client = redis.Redis.from_url(url, socket_connect_timeout=3)
-        try:
-            empty = client.dbsize() == 0
-        except redis.ConnectionError as error:
-            pytest.skip(f"no Redis on its standard port: {error}")
-        if empty:
+    """The URL of an empty Redis database that is empty again at the end; without such a server it is skipped."""
+    try:
+        with empty_broker() as url:
             yield url
-            client.flushdb()
-            return
-    pytest.skip("every database of the Redis server holds something that is not ours")
+    except Absent as absent:
+        pytest.skip(str(absent))

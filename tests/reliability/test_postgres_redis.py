@@ -6,30 +6,9 @@ import psycopg
 import pytest
 
 from tests.chaos.run import Chaos
-from tests.chaos.services import Absent, empty_broker, empty_database
 from tests.running import running_console
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis]
-
-
-@pytest.fixture
-def database():
-    """The URL of an empty database that is dropped at the end."""
-    try:
-        with empty_database() as url:
-            yield url
-    except Absent as absent:
-        pytest.skip(str(absent))
-
-
-@pytest.fixture
-def broker():
-    """The URL of an empty Redis database that is empty again at the end."""
-    try:
-        with empty_broker() as url:
-            yield url
-    except Absent as absent:
-        pytest.skip(str(absent))
 
 
 def test_the_journey_on_postgresql_and_redis(tmp_path, database, broker):

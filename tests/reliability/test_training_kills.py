@@ -2,13 +2,9 @@
 
 import json
 import os
-import shutil
 import signal
 import time
 
-import pytest
-
-from tests.reliability.worker import Console
 from training.processes import session_members
 
 STOP = """
@@ -17,21 +13,6 @@ from training import services
 from training.models import Training
 services.training_stop(training=Training.objects.get(pk="{training}"), user=User.objects.get())
 """
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    """A home with its database, made once."""
-    home = tmp_path_factory.mktemp("home")
-    Console(home).set_up()
-    return home
-
-
-@pytest.fixture
-def console(template, tmp_path):
-    console = Console(shutil.copytree(template, tmp_path / "home"))
-    yield console
-    console.kill_everything()
 
 
 def seconds_until(condition, limit=90):

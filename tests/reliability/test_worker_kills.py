@@ -5,7 +5,6 @@ waits at a queue keeps that queue's lock, so that the whole cluster waits for ev
 """
 
 import os
-import shutil
 import signal
 import sqlite3
 import time
@@ -31,21 +30,6 @@ from django_q.models import OrmQ, Schedule
 OrmQ.objects.update(lock=timezone.now() + timedelta(hours=7))
 Schedule.objects.all().delete()  # the minute's reconcile would find it too, later
 """
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    """A home with its database, made once."""
-    home = tmp_path_factory.mktemp("home")
-    Console(home).set_up()
-    return home
-
-
-@pytest.fixture
-def console(template, tmp_path):
-    console = Console(shutil.copytree(template, tmp_path / "home"))
-    yield console
-    console.kill_everything()
 
 
 def dataset_status(console: Console, pk: str) -> str:

@@ -87,6 +87,14 @@ def wait_for(training: Training, condition: Callable[[Training], object], second
         training.refresh_from_db()
 
 
+ENDLESS = {"num_train_epochs": 100_000, "save_steps": 2}
+
+
+def began(training: Training) -> bool:
+    """It has trained some steps, and has a checkpoint when it is ENDLESS."""
+    return training.status == "RUNNING" and training.step > 2
+
+
 def trainer_of(training: Training) -> processes.ProcessId:
     training.refresh_from_db()
     assert training.pid

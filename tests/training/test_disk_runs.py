@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import use_home
 from tests.disks import fill, read_only, small_disk
 from tests.runs import ROOT, events_of, make_dataset, make_run, start_trainer, train
 from tests.training.conftest import running, wait_for
@@ -29,11 +30,7 @@ def data(tmp_path):
 def home(settings, tmp_path):
     """A CONSOLE_HOME of 8 MB: a checkpoint of the tests' network has 1 MB."""
     with small_disk(tmp_path / "small", "8m") as folder:
-        settings.CONSOLE_HOME = folder
-        settings.RUN_FOLDER, settings.FILE_UPLOAD_TEMP_DIR = folder / "run", folder / "incoming"
-        for name in ("run", "incoming"):
-            (folder / name).mkdir()
-        yield folder
+        yield use_home(settings, folder)
 
 
 def a_run(folder: Path, data: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conftest import use_home
 from tests.corpus import classification_files, write_zip
 from tests.disks import fill, small_disk
 from training import ingest, services
@@ -13,8 +14,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def home(settings, tmp_path):
     with small_disk(tmp_path / "small", "4m") as folder:
-        settings.CONSOLE_HOME = folder
-        yield folder
+        yield use_home(settings, folder)
 
 
 @pytest.mark.parametrize(

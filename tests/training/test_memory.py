@@ -7,16 +7,12 @@ import signal
 import psutil
 import pytest
 
-from tests.training.conftest import running, trainer_of, wait_for
+from tests.training.conftest import ENDLESS, began, running, trainer_of, wait_for
 from training import memory, services
 from training.algorithms.base import Message
 from training.trainer import limits
 
-ENDLESS = {"num_train_epochs": 100_000, "save_steps": 2, "per_device_train_batch_size": 4}
-
-
-def began(training):
-    return training.status == "RUNNING" and training.step > 2
+IN_FOURS = {**ENDLESS, "per_device_train_batch_size": 4}
 
 
 def crashed(training):
@@ -31,7 +27,7 @@ def count_less(training):
 
 
 def test_a_trainer_that_the_system_killed_for_memory_goes_on_with_half_the_batch(make_training, people):
-    training = make_training(**ENDLESS)
+    training = make_training(**IN_FOURS)
     with running(training):
         wait_for(training, began)
         count_less(training)
@@ -59,7 +55,7 @@ def test_when_the_smallest_batch_was_killed_too_it_fails_with_the_reason(make_tr
 
 
 def test_a_killed_trainer_that_held_nearly_all_memory_most_likely_ran_out_of_it(make_training, people, settings):
-    training = make_training(**ENDLESS)
+    training = make_training(**IN_FOURS)
     with running(training):
         wait_for(training, began)
         trainer = trainer_of(training)
@@ -75,7 +71,7 @@ def test_a_killed_trainer_that_held_nearly_all_memory_most_likely_ran_out_of_it(
 
 
 def test_a_trainer_that_someone_killed_keeps_its_batch(make_training, people):
-    training = make_training(**ENDLESS)
+    training = make_training(**IN_FOURS)
     with running(training):
         wait_for(training, began)
         os.kill(trainer_of(training).pid, signal.SIGKILL)

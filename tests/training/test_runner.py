@@ -5,15 +5,9 @@ import signal
 
 import psutil
 
-from tests.training.conftest import reason, running, statuses, trainer_of, wait_for
+from tests.training.conftest import ENDLESS, began, reason, running, statuses, trainer_of, wait_for
 from training import lease, processes, runner, services
 from training.models import MetricPoint, Training
-
-ENDLESS = {"num_train_epochs": 100_000, "save_steps": 2}
-
-
-def began(training):
-    return training.status == "RUNNING" and training.step > 2
 
 
 def nothing_left(training, trainer):
@@ -23,6 +17,17 @@ def nothing_left(training, trainer):
     assert (training.pid, training.lease_owner) == (None, "")
     assert not list(training.folder.rglob("*.tmp"))
     assert not (training.checkpoints_folder / "partial").exists()
+
+
+def run_past_its_time(training, condition) -> processes.ProcessId:
+    """Run it until `condition`; then its time is up, and it fails for that. -> the trainer that it had"""
+    with running(training):
+        wait_for(training, condition)
+        trainer = trainer_of(training)
+        Training.objects.filter(pk=training.pk).update(timeout_minutes=1, run_seconds=60)
+    assert training.status == "FAIL_TRAIN"
+    assert "maximum time" in reason(training)
+    return trainer
 
 
 def test_a_training_goes_through_its_statuses_to_complete(make_training):
@@ -124,12 +129,7 @@ def test_automatic_resumes_come_to_an_end(make_training):
 
 def test_the_maximum_time_counts_earlier_attempts(make_training):
     training = make_training(**ENDLESS)
-    with running(training):
-        wait_for(training, began)
-        trainer = trainer_of(training)
-        Training.objects.filter(pk=training.pk).update(timeout_minutes=1, run_seconds=60)
-    assert training.status == "FAIL_TRAIN"
-    assert "maximum time" in reason(training)
+    trainer = run_past_its_time(training, began)
     assert training.run_seconds > 60
     nothing_left(training, trainer)
 

@@ -8,10 +8,9 @@ import time
 import pytest
 
 from tests.runs import ROOT, make_dataset
-from tests.training.conftest import reason, running, statuses, trainer_of, wait_for
-from tests.training.test_runner import ENDLESS, began, nothing_left
+from tests.training.conftest import ENDLESS, began, reason, running, statuses, trainer_of, wait_for
+from tests.training.test_runner import nothing_left, run_past_its_time
 from training import processes, runner, services
-from training.models import Training
 from training.trainer.checkpoints import newest_complete, step_of
 
 
@@ -167,10 +166,4 @@ def test_a_trainer_that_takes_too_long_is_killed_with_its_data_loaders(make_trai
 
 def test_the_maximum_time_ends_data_loaders_too(make_training, grace, loaders):
     training = make_training(**ENDLESS)
-    with running(training):
-        wait_for(training, with_loaders)
-        trainer = trainer_of(training)
-        Training.objects.filter(pk=training.pk).update(timeout_minutes=1, run_seconds=60)
-    assert training.status == "FAIL_TRAIN"
-    assert "maximum time" in reason(training)
-    nothing_left(training, trainer)
+    nothing_left(training, run_past_its_time(training, with_loaders))
