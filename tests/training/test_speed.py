@@ -19,7 +19,7 @@ from training.algorithms.image_classification import train as classification
 from training.algorithms.object_detection import train as detection
 from training.algorithms.semantic_segmentation import train as segmentation
 from training.algorithms.semantic_segmentation.head import TrainedHead
-from training.trainer import speed
+from training.trainer import small_maps, speed
 from training.trainer.__main__ import main
 from training.trainer.failures import Failure
 from training.trainer.weights import Weights
@@ -78,7 +78,7 @@ def test_the_multiplied_head_has_the_outputs_and_gradients_of_transformers_own(t
 
 
 def test_a_network_with_the_multiplied_head_is_saved_as_an_ordinary_segformer(tmp_path):
-    model = speed.arrange(segformer(), rows(512)).eval()
+    model = speed.arrange(segformer(), rows(512), "cpu").eval()
     model.save_pretrained(tmp_path)
     ordinary = SegformerForSemanticSegmentation.from_pretrained(tmp_path).eval()
     assert set(ordinary.state_dict()) == set(model.state_dict())
@@ -143,11 +143,64 @@ def test_precision_is_bf16_where_the_cpu_has_it_and_images_are_large_enough():
 def test_channels_last_changes_neither_names_nor_values():
     model = segformer()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert all(t.is_contiguous() for t in speed.arrange(model, rows(28)).state_dict().values())
-    after = speed.arrange(model, rows(512)).state_dict()
+    assert all(t.is_contiguous() for t in speed.arrange(model, rows(28), "cpu").state_dict().values())
+    after = speed.arrange(model, rows(512), "cpu").state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert any(t.dim() == 4 and not t.is_contiguous() for t in after.values())
+
+
+def passed(conv, pixels):
+    """-> (output, gradients of the pixels and of the weights), with weights of the output that chance has chosen."""
+    pixels = pixels.clone().requires_grad_()
+    conv.zero_grad()
+    result = conv(pixels)
+    result.backward(torch.sin(torch.arange(result.numel(), dtype=result.dtype)).view(result.shape))
+    return result, pixels.grad, *(parameter.grad for parameter in conv.parameters())
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("kernel", "padding"), [(1, 0), (3, 1)])
+def test_a_convolution_as_a_product_has_the_outputs_and_gradients_of_pytorchs_own(kernel, padding, stride, side):
+    torch.manual_seed(0)
+    stock = torch.nn.Conv2d(5, 6, kernel, stride, padding).double()
+    ours = small_maps.use_products(copy.deepcopy(stock))
+    assert isinstance(ours, small_maps.SmallMapConv2d)
+    pixels = torch.randn(2, 5, side, side + side % 2, dtype=torch.float64)
+    for found, expected in zip(passed(ours, pixels), passed(stock, pixels), strict=True):
+        assert found.shape == expected.shape
+        assert close(found, expected)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"groups": 5},
+        {"dilation": 2},
+        {"padding": 0},
+        {"padding_mode": "reflect"},
+        {"stride": (1, 2)},
+        {"kernel_size": 7},
+    ],
+    ids=str,
+)
+def test_other_convolutions_stay_pytorchs_own(form):
+    conv = torch.nn.Conv2d(**{"in_channels": 5, "out_channels": 5, "kernel_size": 3, "padding": 1, **form})
+    assert type(small_maps.use_products(conv)) is torch.nn.Conv2d
+
+
+def test_products_are_for_small_images_on_a_cpu():
+    def are_used(side, device):
+        model = classification.build(
+            ARCHITECTURES["image_classification"], labels_of("image_classification"), Weights("scratch")
+        )
+        modules = speed.arrange(model, rows(side), device).modules()
+        return any(isinstance(module, small_maps.SmallMapConv2d) for module in modules)
+
+    assert are_used(28, "cpu")
+    assert not are_used(28, "cuda")
+    assert not are_used(64, "cpu")
 
 
 def faults(times):

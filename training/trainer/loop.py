@@ -70,8 +70,9 @@ def prepare(config: Config, events: Events, stop: StopSignal) -> Job:
 
     data = read_splits(config, train, preprocessing, labels, events)
     checkpoint, weights = starting_point(config, train, events)
-    model = speed.arrange(train.build(config.architecture, labels, weights), data["train"])
-    used = choices(config, model, data["train"], train, weights)
+    device = devices.choose_device(config.device)
+    model = speed.arrange(train.build(config.architecture, labels, weights), data["train"], device)
+    used = choices(config, device, model, data["train"], train, weights)
     events.setting(**used)
     trainer = JobTrainer(
         **guards(config, used, train, labels, checkpoint, events),
@@ -145,9 +146,8 @@ def guards(
     }
 
 
-def choices(config: Config, model: Any, data: Any, train: ModuleType, weights: Weights) -> dict[str, Any]:
+def choices(config: Config, device: str, model: Any, data: Any, train: ModuleType, weights: Weights) -> dict[str, Any]:
     """What the trainer chose, as the job shows it."""
-    device = devices.choose_device(config.device)
     size = config.hyperparameters["per_device_train_batch_size"]
     return {
         "device": device,
