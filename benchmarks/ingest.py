@@ -151,10 +151,10 @@ def main(arguments: list[str] | None = None) -> int:
         write_zip(zip_path, options.images)
         for number in range(options.rounds):
             for work in works:
-                folder = Path(home, "work")
+                # Nothing is removed in between: for a minute ext4 searches its way around the inodes just freed.
+                folder = Path(home, f"{number}-{works.index(work)}")
                 folder.mkdir()
                 found[work].append(measure(work, zip_path, folder))
-                shutil.rmtree(folder)
                 print(f"  round {number + 1}: {work} {found[work][-1]['seconds']:.1f} s", flush=True)
     return summary(found, options.images)
 
@@ -172,10 +172,10 @@ def summary(found: dict[str, list[dict[str, Any]]], images: int) -> int:
         memory, ratio = max(result["mb"] for result in results), seconds["ingest"] / seconds[work]
         each = seconds[work] / images * 1e6
         print(f"| {work:16} | {seconds[work]:7.1f} | {each:11.0f} | {memory:7.0f} | {ratio:7.2f} x |")
-    ratio = seconds["ingest"] / seconds["zipfile, Pillow"]
+    ratio = seconds["ingest"] / min(seconds[work] for work in WORKS[:2] if work in seconds)
     memory = max(result["mb"] for result in found["ingest"])
     kept = ratio <= PROMISED_RATIO and memory < PROMISED_MB
-    words = f"at most {PROMISED_RATIO} x the time of zipfile and Pillow, in under {PROMISED_MB} MB"
+    words = f"at most {PROMISED_RATIO} x the time of the quicker of the other two, in under {PROMISED_MB} MB"
     print(f"\nPromise: {words}: {'kept' if kept else 'BROKEN'} ({ratio:.2f} x, {memory:.0f} MB)")
     return 0 if kept else 1
 

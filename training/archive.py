@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,12 +47,14 @@ def extract(
     *,
     known: Collection[str],
     progress: Callable[[int, int], None] = lambda done, total: None,
+    arrived: Callable[[str, int], None] = lambda path, size: None,
 ) -> None:
     """Unpack `path` into the existing, empty `folder`; add to `report` what is wrong with the zip.
 
     One folder around everything is taken off, unless its name is one of `known`, the names that the layout
     expects at the top. Nothing is written when the table of contents has an error. `progress(done, total)`
-    counts entries. Raises OSError when the disk does not do its part.
+    counts entries; `arrived(path, bytes)` tells of each small file that was written. Raises OSError when the disk
+    does not do its part.
     """
     if not zip_table.check(path, limits.entries, report):
         return
@@ -67,7 +70,7 @@ def extract(
         _check_names(entries, report)
         _check_sizes(entries, folder, limits, report)
         if not report.errors:
-            write_entries(archive, entries, folder, report, left=limits.bytes, progress=progress)
+            write_entries(archive, entries, folder, report, left=limits.bytes, progress=progress, arrived=arrived)
 
 
 def _entries(archive: zipfile.ZipFile, report: Report) -> Iterator[Entry]:
@@ -84,8 +87,13 @@ def _entries(archive: zipfile.ZipFile, report: Report) -> Iterator[Entry]:
         elif _kind(info) not in (0, stat.S_IFREG, stat.S_IFDIR):
             text = _("This is a symbolic link or a device, not a file. Put the file itself into the zip.")
             report.error("not_a_file", text, raw)
-        elif parts and not any(part.casefold() in IGNORED or part.startswith("._") for part in parts):
+        elif parts and not any(map(_is_ignored, parts)):
             yield Entry(info, "/".join(parts), raw.endswith("/"))
+
+
+@lru_cache
+def _is_ignored(part: str) -> bool:
+    return part.casefold() in IGNORED or part.startswith("._")
 
 
 def _kind(info: zipfile.ZipInfo) -> int:
@@ -99,6 +107,8 @@ def _decoded(info: zipfile.ZipInfo) -> str:
     zipfile reads a name without the UTF-8 flag as cp437, which loses nothing: the bytes can be had back.
     """
     name = info.orig_filename
+    if name.isascii():  # then every encoding and form is the same: nearly all names
+        return name
     if not info.flag_bits & 0x800:
         raw = name.encode("cp437")
         for encoding in ("utf-8", "cp949"):

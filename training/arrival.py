@@ -21,6 +21,7 @@ def unpack(
     *,
     known: Collection[str],
     progress: Progress,
+    arrived: Callable[[str, int], None],
 ) -> None:
     """Put the dataset's files into the empty folder `work`; add to `report` what is wrong with what arrived."""
     if not intact(dataset, report, progress):
@@ -32,6 +33,7 @@ def unpack(
         report,
         known=known,
         progress=lambda done, total: progress("unpacking", done, total),
+        arrived=arrived,
     )
 
 

@@ -8,6 +8,7 @@ made goes the same way: its files are those of the version before (or the zip of
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
@@ -77,20 +78,29 @@ def _ingest(dataset: Dataset) -> None:
 def _validate(dataset: Dataset, work: Path, report: Report) -> Layout | None:
     """Unpack into `work` and check. -> None when `report` has errors."""
     progress = Progress(dataset, DatasetStatus.VALIDATING)
+    todo = mends.read(dataset.folder / mends.TODO) or []
+    with Scan(settings.IMAGE_MAX_PIXELS, progress) as scan:
+        arrived = scan.arrived if not todo else lambda path, size: None  # what is mended changes
+        _fetch(dataset, work, report, progress, arrived)
+        if report.errors:
+            return None
+        Thread(target=os.sync, daemon=True).start()  # the disk can begin with what the sync at the end would wait for
+        mends.carry_out(work, todo, progress)
+        layout: Layout | None = algorithms.part(dataset.algorithm, "dataset").check(work, report, scan)
+    return layout
+
+
+def _fetch(
+    dataset: Dataset, work: Path, report: Report, progress: Progress, arrived: Callable[[str, int], None]
+) -> None:
+    """Put the dataset's files into `work`: those of its zip, or of the version that it was made from."""
     limits = archive.Limits(settings.ZIP_MAX_ENTRIES, settings.ZIP_MAX_BYTES, settings.ZIP_MAX_RATIO)
     if dataset.upload_path.exists() or dataset.source.get("kind") != "mend":
-        arrival.unpack(dataset, work, limits, report, known=KNOWN, progress=progress)
+        arrival.unpack(dataset, work, limits, report, known=KNOWN, progress=progress, arrived=arrived)
     elif dataset.based_on and dataset.based_on.data_folder.is_dir():
         mends.link_tree(dataset.based_on.data_folder, work, KNOWN, progress)
     else:
         report.error("base_missing", _("The dataset that it was to be made from has been deleted."))
-    if report.errors:
-        return None
-    Thread(target=os.sync, daemon=True).start()  # the disk can begin with what the sync at the end would wait for
-    mends.carry_out(work, mends.read(dataset.folder / mends.TODO) or [], progress)
-    scan = Scan(settings.IMAGE_MAX_PIXELS, progress)
-    layout: Layout | None = algorithms.part(dataset.algorithm, "dataset").check(work, report, scan)
-    return layout
 
 
 def _leave_out_the_rest(work: Path, report: Report) -> None:

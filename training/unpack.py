@@ -54,8 +54,9 @@ def write_entries(
     *,
     left: int,
     progress: Callable[[int, int], None],
+    arrived: Callable[[str, int], None],
 ) -> None:
-    """Write the entries below `folder`, at most `left` bytes of them."""
+    """Write the entries below `folder`, at most `left` bytes of them. `arrived(path, bytes)`: a small one is there."""
     made = {""}
     assert archive.fp is not None  # it is open
     for done, entry in enumerate(entries, 1):
@@ -70,8 +71,10 @@ def write_entries(
                 if content is None:
                     left -= _copy(archive, entry, folder / entry.name, limit)
                 else:
-                    _write(f"{folder}/{entry.name}", content)
+                    path = f"{folder}/{entry.name}"
+                    _write(path, content)
                     left -= len(content)
+                    arrived(path, len(content))
             except DAMAGED as error:
                 text = _("The file is damaged inside the zip (%(reason)s). Make the zip again.")
                 report.error("entry_damaged", text, entry.name, reason=str(error))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.corpus import encoded, picture
 from training.algorithms import scan as scanning
-from training.algorithms.scan import BadImage, Scan
+from training.algorithms.scan import CHUNK, BadImage, Scan
 from training.algorithms.second import Second
 
 COUNT = 400
@@ -28,9 +28,9 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def look_at(folder: Path, *, helped: bool, each=lambda number: None) -> tuple[dict, Scan]:
+def look_at(folder: Path, *, helped: bool, each=lambda number: None, scan: Scan | None = None) -> tuple[dict, Scan]:
     """({file: size or the code of its problem}, the scan)"""
-    scan = Scan(10_000)
+    scan = scan or Scan(10_000)
     found = {}
 
     def look(file: str) -> object:
@@ -40,7 +40,7 @@ def look_at(folder: Path, *, helped: bool, each=lambda number: None) -> tuple[di
             return error.problem.code
 
     files = sorted(path.name for path in folder.iterdir())
-    results = scan.each("images", look, files, (lambda file: folder / file) if helped else None)
+    results = scan.each("images", look, files, (lambda file: f"{folder}/{file}") if helped else None)
     for number, (file, result) in enumerate(results):
         found[file] = result
         each(number)
@@ -79,6 +79,23 @@ def test_two_processes_find_what_one_finds(folder, helpers):
         os.kill(helpers[0].process_id, 0)
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_was_looked_at_on_its_arrival_is_found_all_the_same(folder, helpers, killed):
+    files = sorted(path.name for path in folder.iterdir())
+    with Scan(10_000) as scan:
+        for number, file in enumerate(files):
+            scan.arrived(f"{folder}/{file}", (folder / file).stat().st_size)
+            if killed and number == COUNT // 2:
+                os.kill(helpers[0].process_id, signal.SIGKILL)
+        ahead = len(scan._seen) + len(scan._second.collect())  # the latter are then looked at again
+        found, _scan = look_at(folder, helped=True, scan=scan)
+    alone, with_one = look_at(folder, helped=False)
+    assert found == alone
+    assert scan.prints.files == with_one.prints.files
+    assert all(scan.prints[file] == with_one.prints[file] for file in with_one.prints.files)
+    assert killed or ahead > CHUNK  # it did look
+
+
 @pytest.mark.parametrize("when", [0, 40, 150])
 def test_a_helper_that_is_killed_is_not_missed(folder, helpers, when):
     def kill(number: int) -> None:
@@ -93,5 +110,5 @@ def test_large_images_are_left_to_the_first_process(tmp_path, helpers):
     Image.new("L", (120, 100)).save(tmp_path / "a.png")
     with Second(10_000) as second:
         second.start()
-        second.hand([tmp_path / "a.png"])
-        assert second.collect([tmp_path / "a.png"]) == {}
+        second.hand([f"{tmp_path}/a.png"])
+        assert second.collect() == {}

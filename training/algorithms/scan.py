@@ -44,6 +44,8 @@ CONVERTIBLE |= {"I;16", "I;16L", "I;16B", "I;16N"}
 SWAPPED = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
 LARGE = 20_000_000  # pixels: of these, one at a time is in memory
 PILLOWS_LIMIT = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # pixels: a file whose header says more is not opened
+COMMON = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")  # what a file must end with to be looked at on its arrival
+SMALL_FILE = 16384  # bytes: larger ones are worth threads, and some of them may be masks
 TINY = 8  # pixels: a side below this is worth a warning
 QUICK = 0.001  # seconds of the CPU a file: what takes longer is worth a thread
 MANY = 30  # chunks: more than these are worth a second process, whose start takes half a second
@@ -74,15 +76,42 @@ class Scan:
     progress: Callable[[str, int, int], None] = lambda phase, done, total: None
     threads: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
     prints: Prints = field(default_factory=Prints)
-    _seen: dict[Path, Looked] = field(default_factory=dict)  # by the second process, until asked for
+    _arrived: list[str] = field(default_factory=list)  # small files since the second process was last given some
+    _chunks: int = 0  # of files that have arrived
+    _seen: dict[str, Looked] = field(default_factory=dict)  # by the second process, until asked for
     _large: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._second = Second(self.max_pixels)
+
+    def __enter__(self) -> "Scan":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._second.end()
+
+    def arrived(self, path: str, size: int) -> None:
+        """A file of `size` bytes has just been unpacked. Where there are many small ones the second process looks at
+        as many of them as it can meanwhile. None of them may change before they are asked for."""
+        if size > SMALL_FILE or not path.endswith(COMMON):
+            return
+        self._arrived.append(path)
+        if len(self._arrived) < CHUNK:
+            return
+        paths, self._arrived = self._arrived, []
+        self._chunks += 1
+        if self._chunks > MANY:
+            self._second.start()
+        self._seen |= self._second.collect(wait=False)
+        if self._second.is_free():
+            self._second.hand(paths)
 
     def each(
         self,
         phase: str,
         function: Callable[[Item], Result],
         items: Sequence[Item],
-        path: Callable[[Item], Path] | None = None,
+        path: Callable[[Item], str] | None = None,
     ) -> Iterator[tuple[Item, Result]]:
         """(item, function(item)) in the order of `items`; only a few chunks are in flight at any time.
 
@@ -100,21 +129,21 @@ class Scan:
             self.progress(phase, done, len(items))
 
     def _quickly(
-        self, work: Work[Item, Result], chunks: "deque[Sequence[Item]]", path: Callable[[Item], Path] | None
+        self, work: Work[Item, Result], chunks: "deque[Sequence[Item]]", path: Callable[[Item], str] | None
     ) -> Iterator[tuple[Sequence[Item], list[Result]]]:
         """Chunks of small files, one here and, where there are many, one in a second process. Ends with large ones."""
         quick = True
-        with Second(self.max_pixels) as second:
+        with self._second as second:
+            self._seen |= second.collect()
             while chunks and quick:
                 if path and len(chunks) > MANY:
                     second.start()
                 began, chunk = time.thread_time(), chunks.popleft()
-                if path and chunks and second.ready():
+                if path and chunks and second.is_free():
                     other = chunks.popleft()
-                    paths = [path(item) for item in other]
-                    second.hand(paths)
+                    second.hand([one for one in map(path, other) if one not in self._seen])
                     yield chunk, work(chunk)
-                    self._seen = second.collect(paths)
+                    self._seen |= second.collect()
                     yield other, work(other)
                 else:
                     yield chunk, work(chunk)
@@ -136,12 +165,13 @@ class Scan:
         """Hold this while an image of `size` is in memory: large ones wait for each other."""
         return self._large if size[0] * size[1] > LARGE else nullcontext()
 
-    def image(self, path: Path, file: str = "") -> tuple[int, int]:
+    def image(self, path: Path | str, file: str = "") -> tuple[int, int]:
         """Decode the whole image and keep its print as that of `file`. -> (width, height) after EXIF rotation.
 
         Raises BadImage.
         """
-        size, found = self._seen.pop(path) if path in self._seen else self.look(path, keep=bool(file))
+        seen = str(path) in self._seen
+        size, found = self._seen.pop(str(path)) if seen else self.look(path, keep=bool(file))
         if file and found:
             self.prints.add(file, found, size)
         return size
@@ -150,7 +180,7 @@ class Scan:
         """As `image`, but the pixels are not looked at: quick, and safe before a full decode."""
         return self.look(path, decode=False)[0]
 
-    def look(self, path: Path, *, decode: bool = True, keep: bool = False) -> Looked:
+    def look(self, path: Path | str, *, decode: bool = True, keep: bool = False) -> Looked:
         """-> (size as in `image`, the image's print when it is to be kept). Raises BadImage."""
         found = None
         try:
@@ -175,7 +205,7 @@ class Scan:
             limit = min(self.max_pixels, PILLOWS_LIMIT)
             raise BadImage("image_too_large", text, pixels=pixels, limit=limit) from error
         except UnidentifiedImageError as error:
-            code, message = unreadable.why(path)
+            code, message = unreadable.why(Path(path))
             raise BadImage(code, message.text, **message.params) from error
         except DAMAGED as error:
             text = _("The image is damaged or cut off (%(reason)s). Save it again or remove it.")

@@ -135,11 +135,11 @@ def _decode(root: Path, splits: list[Split], report: Report, scan: Scan) -> list
 
     def look(row: dict[str, Any]) -> tuple[int, int] | Problem:
         try:
-            return scan.image(root / row["image"], row["image"])
+            return scan.image(f"{root}/{row['image']}", row["image"])
         except BadImage as error:
             return error.problem
 
-    for row, result in scan.each("images", look, rows, lambda row: root / row["image"]):
+    for row, result in scan.each("images", look, rows, lambda row: f"{root}/{row['image']}"):
         declared = row.pop("declared")
         if isinstance(result, Problem):
             report.add(Problem(result.code, result.message, row["image"]))

@@ -154,7 +154,7 @@ def _read(root: Path, names: dict[int, str] | None, layout: Layout, report: Repo
     def look(item: tuple[str, dict[str, Any]]) -> Pair:
         return _pair(root, item[1]["image"], item[1]["mask"], names, scan)
 
-    for (split, row), pair in scan.each("images", look, items, lambda item: root / item[1]["image"]):
+    for (split, row), pair in scan.each("images", look, items, lambda item: f"{root}/{item[1]['image']}"):
         report.extend(pair.problems)
         truth[row["image"]] = pair.checksum
         if pair.size:
@@ -175,7 +175,7 @@ def _pair(root: Path, image: str, mask: str, names: dict[int, str] | None, scan:
     """Look at one image and its mask. Runs in a thread."""
     pair = Pair([])
     try:
-        pair.size = scan.image(root / image, image)
+        pair.size = scan.image(f"{root}/{image}", image)
         pair.problems += tiny(pair.size, image)
     except BadImage as error:
         pair.problems.append(Problem(error.problem.code, error.problem.message, image))
