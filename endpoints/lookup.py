@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,8 @@ def check_key(endpoint: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> st
         text = 'This endpoint needs a key: send "Authorization: Bearer <key>" or "X-API-Key: <key>".'
         raise Refused(401, "key_missing", text, {"WWW-Authenticate": "Bearer"})
     prefix = key.partition(b".")[0].decode("latin-1")
-    wanted = endpoint["keys"].get(prefix, "")
-    if not hmac.compare_digest(KEY_HASH + hashlib.sha512(key).hexdigest(), wanted):
+    known = endpoint["keys"].get(prefix, {"hash": "", "expires": None})
+    right = hmac.compare_digest(KEY_HASH + hashlib.sha512(key).hexdigest(), known["hash"])
+    if not right or (known["expires"] is not None and known["expires"] < time.time()):
         raise Refused(403, "key_refused", "The key is not, or no longer, one of this endpoint's.")
     return prefix

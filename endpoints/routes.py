@@ -17,9 +17,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Prefetch
-from django.utils import timezone
 
-from endpoints.models import Endpoint, EndpointKey, Stage, StageResource
+from endpoints.models import Endpoint, EndpointKey, Rollout, Stage, StageResource
 
 SOCKET_PATH_BYTES = 100  # the kernel's limit is 107 on Linux, 103 on macOS
 
@@ -90,25 +89,39 @@ def _endpoints() -> dict[str, Any]:
             Prefetch("keys", EndpointKey.objects.filter(revoked=False)),
             Prefetch("stages", Stage.objects.exclude(status=Stage.Status.DELETE_IN_PROGRESS)),
             Prefetch("stages__resources", StageResource.objects.select_related("model")),
+            Prefetch("rollouts", Rollout.objects.filter(status=Rollout.Status.RUNNING).select_related("stage")),
         )
     )
     return {row.pk: _endpoint(row) for row in rows}
 
 
 def _endpoint(row: Endpoint) -> dict[str, Any]:
-    now = timezone.now()
+    """docs/contracts.md has the format."""
     return {
         "access": row.access,
-        "keys": {k.prefix: k.hashed_key for k in row.keys.all() if k.expiry_date is None or k.expiry_date > now},
+        "keys": {key.prefix: _key(key) for key in row.keys.all()},
         "default": row.default_stage.name if row.default_stage else "",
-        "stages": {
-            stage.name: {"id": stage.pk, "resources": [_resource(resource) for resource in stage.resources.all()]}
-            for stage in row.stages.all()
-        },
+        "stages": {stage.name: _stage(stage) for stage in row.stages.all()},
+        "rollout": next(map(_rollout, row.rollouts.all()), None),
     }
 
 
+def _key(row: EndpointKey) -> dict[str, Any]:
+    """The web process itself looks whether the key has expired: nothing changes in the database at that moment."""
+    expires = row.expiry_date.timestamp() if row.expiry_date else None
+    return {"hash": row.hashed_key, "expires": expires, "calls_per_minute": row.calls_per_minute}
+
+
+def _stage(row: Stage) -> dict[str, Any]:
+    resources = [_resource(resource) for resource in row.resources.all()]
+    return {"id": row.pk, "keep_images": row.keep_images, "resources": resources}
+
+
 def _resource(row: StageResource) -> dict[str, Any]:
-    """`settings` is what a ready engine says of itself, so a resource without them has no engine yet."""
-    sockets = [str(socket_path(row.pk))] if row.settings else []
-    return {"path": row.path, "model": row.model.name, "sockets": sockets}
+    """Without sockets while no engine of it is ready."""
+    sockets = [str(engines_folder() / name) for name in row.sockets]
+    return {"id": row.pk, "path": row.path, "model": row.model.name, "sockets": sockets}
+
+
+def _rollout(row: Rollout) -> dict[str, Any]:
+    return {"id": row.pk, "stage": row.stage.name, "mode": row.mode, "share": row.share}

@@ -140,8 +140,8 @@ class Supervisor:
         was_ready = engine.ready
         engine.ask(self._pool, every=1.0 if was_ready else 0.2, within=self.patience.probe)
         if engine.ready and not was_ready:
-            row.settings = engine.info
-            StageResource.objects.filter(pk=row.pk).update(settings=engine.info)
+            row.settings, row.sockets = engine.info, [engine.socket.name]
+            StageResource.objects.filter(pk=row.pk).update(settings=row.settings, sockets=row.sockets)
             routes.publish()
         elif was_ready and engine.silent_for(self.patience.hung):
             log.warning("Engine %s of %s does not answer: killed", engine.process, row.pk)
@@ -267,8 +267,8 @@ def _wanted(row: StageResource) -> bool:
 def _forget_settings(row: StageResource) -> None:
     """Nothing answers for this resource now."""
     if row.settings:
-        row.settings = {}
-        StageResource.objects.filter(pk=row.pk).update(settings={})
+        row.settings, row.sockets = {}, []
+        StageResource.objects.filter(pk=row.pk).update(settings={}, sockets=[])
         routes.publish()
 
 

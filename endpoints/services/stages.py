@@ -69,7 +69,7 @@ def stage_redeploy(*, stage: Stage, user: Any) -> None:
     row = _living(stage)
     if row.status == Stage.Status.CREATE_REQUESTED:
         raise Conflict(Message(gettext_noop("The stage %(stage)s is about to be deployed."), {"stage": row.name}))
-    row.resources.update(settings={})  # a living engine of a resource without settings is replaced
+    row.resources.update(settings={}, sockets=[])  # a living engine of a resource without settings is replaced
     _deploy(row, user, Message(gettext_noop("The stage is deployed again.")))
     stage.status = row.status
 

@@ -115,7 +115,8 @@ def test_stage_that_is_not_ready_asks_to_come_back(web):
 
 def test_key_is_asked_for_and_checked(web, engine):
     key = "abcdefgh.0123456789"
-    keys = {"abcdefgh": "sha512$$" + hashlib.sha512(key.encode()).hexdigest()}
+    digest = "sha512$$" + hashlib.sha512(key.encode()).hexdigest()
+    keys = {"abcdefgh": {"hash": digest, "expires": None, "calls_per_minute": None}}
     web.publish(table({"default": [resource(engine)]}, keys=keys))
     answer = web.post("/stage/e1")
     assert error(answer) == (401, "key_missing")

@@ -61,7 +61,7 @@ def test_endpoint_is_made_with_its_default_stage_and_one_key(project, people, mo
     assert key not in json.dumps(published())
     assert published()[endpoint.pk]["default"] == "default"
     assert published()[endpoint.pk]["stages"]["default"]["resources"] == [
-        {"path": "/detect/signs", "model": "colours", "sockets": []}
+        {"id": stage.resources.get().pk, "path": "/detect/signs", "model": "colours", "sockets": []}
     ]
 
 
@@ -229,7 +229,7 @@ def test_nothing_is_added_to_what_is_being_deleted(endpoint, people, model):
 
 def test_key_is_known_by_its_hash_until_it_is_revoked(endpoint, people):
     key, plain = services.key_create(endpoint=endpoint, user=people.owner, name="line 3")
-    assert published()[endpoint.pk]["keys"][key.prefix] == key.hashed_key
+    assert published()[endpoint.pk]["keys"][key.prefix]["hash"] == key.hashed_key
     assert plain.partition(".")[2] not in routes.table_path().read_text()
     assert set(errors_of(services.key_create, endpoint=endpoint, user=people.owner, name="line 3")) == {"name"}
     assert set(errors_of(services.key_create, endpoint=endpoint, user=people.owner, name="x" * 51)) == {"name"}
@@ -255,7 +255,7 @@ def test_rolled_back_change_publishes_nothing(project, people, model, endpoint):
 
 def test_reconcile_mends_what_a_killed_process_left(endpoint):
     Stage.objects.update(status="ACTIVE")  # moved, and killed before the endpoint followed
-    endpoint.default_stage.resources.update(settings={"runtime": "onnxruntime"})
+    endpoint.default_stage.resources.update(settings={"runtime": "onnxruntime"}, sockets=["a.sock"])
     routes.table_path().write_text('{"version": 1, "endp')  # cut off
     StageMinute.objects.create(stage=endpoint.default_stage, minute="2001-01-01T00:00Z", calls=1)
     reconcile.run()

@@ -83,7 +83,7 @@ def serving(application: Any) -> Iterator[str]:
             assert not thread.is_alive()
 
 
-def table(stages: dict[str, list[dict[str, Any]]], *, default: str = "default", keys: dict[str, str] | None = None):
+def table(stages: dict[str, list[dict[str, Any]]], *, default: str = "default", keys: dict[str, Any] | None = None):
     """A route table with the one endpoint "e1", open unless it has keys."""
     return {
         "version": 1,
@@ -92,14 +92,18 @@ def table(stages: dict[str, list[dict[str, Any]]], *, default: str = "default", 
                 "access": "open" if keys is None else "key",
                 "keys": keys or {},
                 "default": default,
-                "stages": {name: {"id": f"id-of-{name}", "resources": r} for name, r in stages.items()},
+                "stages": {
+                    name: {"id": f"id-of-{name}", "keep_images": False, "resources": r} for name, r in stages.items()
+                },
+                "rollout": None,
             }
         },
     }
 
 
 def resource(socket_path: str = "", path: str = "/inference", model: str = "colours") -> dict[str, Any]:
-    return {"path": path, "model": model, "sockets": [socket_path] if socket_path else []}
+    sockets = [socket_path] if socket_path else []
+    return {"id": f"id-of-{path}", "path": path, "model": model, "sockets": sockets}
 
 
 class Web:
