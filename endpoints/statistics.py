@@ -22,7 +22,11 @@ RECENT = 200  # calls of a stage that are kept one by one
 
 @dataclass(frozen=True)
 class Call:
-    """One answered call. `milliseconds` from the first byte of the request to the last one of the answer."""
+    """One answered call. `milliseconds` from the first byte of the request to the last one of the answer.
+
+    `batch_size`: images that were computed together with it, None when the engine said nothing. `body` as it was sent,
+    of the type `content_type`: only of a stage that keeps images, else empty.
+    """
 
     stage_id: str
     at: datetime
@@ -33,6 +37,9 @@ class Call:
     bytes_out: int = 0
     key_prefix: str = ""
     error: str = ""
+    batch_size: int | None = None
+    body: bytes = b""
+    content_type: str = ""
 
 
 @dataclass
