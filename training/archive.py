@@ -201,7 +201,10 @@ def _check_total(entries: list[Entry], folder: Path, limits: Limits, report: Rep
         )
         report.error("ratio_too_high", text, ratio=ratio, limit=limits.ratio)
     elif total > (free := shutil.disk_usage(folder).free):
-        text = _("The zip unpacks to %(total)s bytes, but only %(free)s are free on the console's disk. Make room.")
+        text = _(
+            "The zip unpacks to %(total)s bytes, but only %(free)s are free on the console's disk. Make room, then "
+            "press “Check again”: the zip is kept."
+        )
         report.error("disk_full", text, total=total, free=free)
 
 

@@ -19,6 +19,7 @@ TASKS: dict[str, str] = {
     DatasetStatus.VALIDATING: "training.tasks.dataset_ingest",
     DatasetStatus.DELETE_IN_PROGRESS: "training.tasks.dataset_remove",
 }
+OWN_FAULTS = {"disk_full"}  # errors of a report that say nothing against the zip
 LEFTOVER_SECONDS = 24 * 3600  # an upload that takes longer than this has been given up
 
 
@@ -88,7 +89,25 @@ def sweep() -> None:
 
 def needs_zip(dataset: Dataset) -> bool:
     """Whether the zip is still to be unpacked: by its own ingest, or because mends could make a version of it."""
-    if dataset.status == DatasetStatus.INVALID:
+    if dataset.status == DatasetStatus.INVALID and judged(dataset):
         kept = (dataset.folder / PLANS).exists()
         return kept and not dataset.successors.filter(status=DatasetStatus.READY).exists()
     return dataset.status != DatasetStatus.READY
+
+
+def judged(dataset: Dataset) -> bool:
+    """Whether the report has an error of the files. An INVALID dataset without one met a fault of the console."""
+    return any(row["level"] == "error" and row["code"] not in OWN_FAULTS for row in dataset.report)
+
+
+def can_check(dataset: Dataset) -> bool:
+    """Whether an INVALID dataset may be checked again: nothing was found against its files, and they are there."""
+    if dataset.status != DatasetStatus.INVALID or judged(dataset):
+        return False
+    base = dataset.based_on if dataset.source.get("kind") == "mend" else None
+    return dataset.upload_path.exists() or bool(base and base.data_folder.is_dir())
+
+
+def forget_attempts(folder: Path) -> None:
+    """Count the attempts of the ingest from the start."""
+    (folder / "attempts").unlink(missing_ok=True)

@@ -1,8 +1,9 @@
 """A dataset's zip -> its normalised data folder and its report.
 
-Repeatable from the start at any moment: the zip stays until the dataset is READY or INVALID, and what an
-earlier, killed attempt left is removed first. Two workers never ingest the same dataset at once. A version that mends
-made goes the same way: its files are those of the version before (or the zip of an INVALID one), mended, then checked.
+Repeatable from the start at any moment: the zip stays until the dataset is READY or found wanting, and what an
+earlier, killed attempt left is removed first. A failure that is the console's own keeps it too: then the check can be
+ordered again. Two workers never ingest the same dataset at once. A version that mends made goes the same way: its
+files are those of the version before (or the zip of an INVALID one), mended, then checked.
 """
 
 import logging
@@ -45,12 +46,16 @@ def run(dataset_id: str) -> None:
 
 def _ingest(dataset: Dataset) -> None:
     if dataset_files.count_attempt(dataset.folder) > MAX_ATTEMPTS:
-        text = _("The worker ended %(count)s times while it checked the zip. It may lack the memory for it.")
+        text = _(
+            "The worker ended %(count)s times while it checked the zip; it may lack the memory for it. The zip is "
+            "kept: look at the console's log, then press “Check again”."
+        )
         _finish(dataset, DatasetStatus.INVALID, reason=Message(text, {"count": MAX_ATTEMPTS}))
         return
     work = dataset.folder / "data.tmp"
     for leftover in (work, dataset.data_folder):
         shutil.rmtree(leftover, ignore_errors=True)
+    (dataset.folder / mends.PLANS).unlink(missing_ok=True)
     work.mkdir()
     report = Report()
     layout = _validate(dataset, work, report)
@@ -126,7 +131,7 @@ def _finish(dataset: Dataset, status: str, *, reason: Message | None = None, **f
     """Write the verdict, then remove what is not needed any more: in this order a kill loses nothing."""
     if not lifecycle.move(dataset, status, reason=reason, progress={}, **fields):
         return
-    (dataset.folder / "attempts").unlink(missing_ok=True)
+    dataset_files.forget_attempts(dataset.folder)
     for one in filter(None, (dataset, dataset.based_on)):
         if not dataset_files.needs_zip(one):
             one.upload_path.unlink(missing_ok=True)
@@ -137,8 +142,11 @@ def _finish(dataset: Dataset, status: str, *, reason: Message | None = None, **f
 def _own_fault(error: Exception) -> Message:
     """The reason for a failure that the zip did not cause."""
     if why := disk.reason(error):
-        return Message(_("%(why)s Your zip is not at fault: upload it again afterwards."), {"why": why})
-    text = _("The console failed while it checked the zip (%(error)s). This is its fault, not the zip's: see its log.")
+        return Message(_("%(why)s The zip is not at fault and is kept: press “Check again” afterwards."), {"why": why})
+    text = _(
+        "The console failed while it checked the zip (%(error)s). This is its fault, not the zip's, which is kept: "
+        "look at the console's log, then press “Check again”."
+    )
     return Message(text, {"error": type(error).__name__})
 
 

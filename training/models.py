@@ -87,7 +87,7 @@ class Dataset(Owned):
         "UPLOADING": {"VALIDATING", "INVALID", "DELETE_IN_PROGRESS"},
         "VALIDATING": {"READY", "INVALID", "DELETE_IN_PROGRESS"},
         "READY": {"DELETE_IN_PROGRESS"},
-        "INVALID": {"DELETE_IN_PROGRESS"},
+        "INVALID": {"VALIDATING", "DELETE_IN_PROGRESS"},
     }
     status = models.CharField(max_length=24, choices=DatasetStatus.choices, default=DatasetStatus.UPLOADING)
     algorithm = models.CharField(_("algorithm"), max_length=40, choices=algorithms.CHOICES)

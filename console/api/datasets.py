@@ -44,6 +44,7 @@ class DatasetSerializer(OwnedSerializer):
     labels = serializers.JSONField(read_only=True, help_text='[{"id": 0, "name": "cat"}, ...]')
     mends = serializers.ListField(child=serializers.CharField(), read_only=True, help_text="that made this version")
     mends_offered = serializers.SerializerMethodField()
+    can_check = serializers.SerializerMethodField(help_text="whether `POST datasets/{id}/check/` would check it again")
     progress = serializers.JSONField(read_only=True, help_text='{"phase", "done", "total"} while it is checked')
 
     class Meta:
@@ -59,6 +60,7 @@ class DatasetSerializer(OwnedSerializer):
             "source",
             "mends",
             "mends_offered",
+            "can_check",
         )
 
     @extend_schema_field(ProblemSerializer(many=True))
@@ -76,6 +78,9 @@ class DatasetSerializer(OwnedSerializer):
 
     def get_mends_offered(self, dataset: Dataset) -> list[str]:
         return services.dataset_mends(dataset)
+
+    def get_can_check(self, dataset: Dataset) -> bool:
+        return services.dataset_can_check(dataset)
 
 
 class MendSerializer(serializers.Serializer):
@@ -110,6 +115,14 @@ class DatasetViewSet(ImportCalls):
         """Make a new version of the dataset, with these mends. It is checked in the background, as an upload is."""
         made = services.dataset_mend(dataset=self.get_object(), user=request.user, **self.body(MendSerializer))
         return self.answer(made, status=201)
+
+    @extend_schema(request=None, responses=DatasetSerializer)
+    @action(detail=True, methods=["post"])
+    def check(self, request: Request, pk: str) -> Response:
+        """Check an INVALID dataset again that the console failed at (a full disk, a crash). 409 when its zip failed."""
+        dataset = self.get_object()
+        services.dataset_check(dataset=dataset, user=request.user)
+        return self.answer(dataset)
 
     def destroy(self, request: Request, pk: str) -> Response:
         """409 names the running trainings that are in the way."""

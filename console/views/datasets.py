@@ -71,6 +71,7 @@ def _context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
         "classes": partial(reports.classes, dataset),
         "problems": partial(reports.problems, dataset, request.GET.get("level", "")),
         "mends": partial(reports.mends, dataset),
+        "can_check": partial(services.dataset_can_check, dataset),
         "versions": partial(reports.versions, dataset),
         "preview": partial(reports.preview, dataset, request.GET),
         "phase": reports.PHASES.get(dataset.progress.get("phase", ""), ""),
@@ -124,6 +125,16 @@ def dataset_delete(request: HttpRequest, project: str, pk: str) -> HttpResponse:
         return redirect("dataset", project, pk)
     messages.success(request, gettext("%(name)s is being deleted.") % {"name": doomed.name})
     return redirect("datasets", project)
+
+
+@require_POST
+def dataset_check(request: HttpRequest, project: str, pk: str) -> HttpResponse:
+    unchecked = load(request, Dataset, pk, Role.EDITOR, project)
+    try:
+        services.dataset_check(dataset=unchecked, user=request.user)
+    except Conflict as error:
+        refuse(request, error)
+    return redirect("dataset", project, pk)
 
 
 @require_POST

@@ -7,6 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploaded
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.utils.module_loading import import_string
 
+from training import ingest
 from training.models import Dataset, Training
 
 URL = "/api/v1/datasets/"
@@ -89,3 +90,33 @@ def test_a_dataset_with_a_running_training_is_not_deleted(editor, dataset, train
     assert editor.delete(f"{URL}{dataset.pk}/").status_code == 204
     dataset.refresh_from_db()
     assert dataset.status == "DELETE_IN_PROGRESS"
+
+
+@pytest.fixture
+def unchecked(people, project, home) -> Dataset:
+    """INVALID by the console's own fault; its zip is there."""
+    made = Dataset.objects.create(project=project, name="unchecked", algorithm="image_classification", status="INVALID")
+    made.folder.mkdir(parents=True)
+    made.upload_path.write_bytes(zipped().read())
+    return made
+
+
+def test_what_the_console_failed_at_is_checked_again(api, people, editor, unchecked):
+    url = f"{URL}{unchecked.pk}/"
+    assert editor.get(url).json()["can_check"]
+    assert api(people.viewer).post(f"{url}check/").status_code == 403
+    assert api(people.outsider).post(f"{url}check/").status_code == 404
+    answer = editor.post(f"{url}check/")
+    assert (answer.status_code, answer.json()["status"], answer.json()["can_check"]) == (200, "VALIDATING", False)
+    ingest.run(unchecked.pk)
+    seen = editor.get(url).json()
+    assert (seen["status"], bool(seen["report"]), seen["can_check"]) == ("INVALID", True, False)  # now it is the zip
+
+
+def test_what_is_ready_or_whose_zip_failed_is_a_conflict(editor, dataset, unchecked):
+    errors = [{"code": "split_missing", "level": "error", "file": "", "message": "No.", "text": "No.", "params": {}}]
+    Dataset.objects.filter(pk=unchecked.pk).update(report=errors)
+    for one in (dataset, unchecked):
+        assert not editor.get(f"{URL}{one.pk}/").json()["can_check"]
+        answer = editor.post(f"{URL}{one.pk}/check/")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")

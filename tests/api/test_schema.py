@@ -15,6 +15,8 @@ CALLS = {
     "/api/v1/algorithms/": {"get"},
     "/api/v1/datasets/": {"get", "post"},
     "/api/v1/datasets/{id}/": {"get", "delete"},
+    "/api/v1/datasets/{id}/mend/": {"post"},
+    "/api/v1/datasets/{id}/check/": {"post"},
     "/api/v1/trainings/": {"get", "post"},
     "/api/v1/trainings/{id}/": {"get", "delete"},
     "/api/v1/trainings/{id}/stop/": {"post"},

@@ -63,6 +63,8 @@ def test_what_is_wrong_is_named(case: Case, project, home, settings, catalogue):
     new = {path for path in home.rglob("*") if path.is_file()} - before
     assert all(path.is_relative_to(dataset.folder) for path in new)
     kept = {"READY": {"lock", "data", "mends.json"}, "INVALID": {"lock", "thumbs"}}[dataset.status]
+    if services.dataset_can_check(dataset):  # it is the disk, and not the zip
+        kept |= {"upload.zip"}
     if dataset.status == "INVALID" and services.dataset_mends(dataset):  # the zip is of use still
         kept |= {"upload.zip", "mends.json"}
     assert {path.name for path in dataset.folder.iterdir()} <= kept

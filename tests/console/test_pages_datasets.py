@@ -116,6 +116,27 @@ def test_the_report_names_every_file_once_under_what_is_wrong(editor, project):
     assert page.index("cannot be used") < page.index("Warnings:")
 
 
+def test_what_the_console_failed_at_has_a_button_that_checks_it_again(editor, browser_of, people, project, zipped):
+    upload(editor, project, zipped, name="boxes")
+    dataset = Dataset.objects.get()
+    url, check = (reverse(name, args=[project.pk, dataset.pk]) for name in ("dataset", "dataset_check"))
+    (dataset.folder / "attempts").write_bytes(b"." * ingest.MAX_ATTEMPTS)
+    ingest.run(dataset.pk)
+    page = text(editor, url)
+    assert check in page
+    assert "did not come to its end" in page
+    assert "every file was checked" not in page
+    assert check not in text(browser_of(people.viewer), url)
+    assert browser_of(people.viewer).post(check).status_code == 403
+    assert editor.post(check).url == url
+    assert "VALIDATING" in text(editor, url)
+    ingest.run(dataset.pk)
+    assert check not in text(editor, url)
+    assert "cannot be checked again" in editor.post(check, follow=True).content.decode()
+    dataset.refresh_from_db()
+    assert dataset.status == "READY"
+
+
 def test_a_sample_is_one_click(editor, project):
     answer = editor.post(reverse("dataset_sample", args=[project.pk]), {"algorithm": "semantic_segmentation"})
     dataset = Dataset.objects.get()

@@ -33,6 +33,6 @@ def test_a_zip_that_cannot_be_unpacked_for_want_of_room(home, project, people, t
     dataset.refresh_from_db()
     assert dataset.status == "INVALID"
     reason = str(Message.from_json(dataset.status_reason))
-    assert not (dataset.folder / "upload.zip").exists()
+    assert dataset.upload_path.exists()
     assert words in reason
     assert not [path.name for path in dataset.folder.iterdir() if path.name.startswith("data")]

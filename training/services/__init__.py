@@ -1,6 +1,12 @@
 """Everything that changes a project, a dataset, an experiment or a training: see docs/contracts.md."""
 
-from training.services.datasets import dataset_create, dataset_create_sample, dataset_delete
+from training.services.datasets import (
+    dataset_can_check,
+    dataset_check,
+    dataset_create,
+    dataset_create_sample,
+    dataset_delete,
+)
 from training.services.experiments import experiment_create, experiment_delete
 from training.services.files import training_checkpoints_delete
 from training.services.imports import dataset_import
@@ -23,6 +29,8 @@ from training.services.trainings import (
 from training.services.uploads import dataset_upload_append, dataset_upload_begin, dataset_upload_finish
 
 __all__ = [
+    "dataset_can_check",
+    "dataset_check",
     "dataset_create",
     "dataset_create_sample",
     "dataset_delete",

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
-from training import algorithms, lifecycle, samples, zip_table
+from training import algorithms, dataset_files, lifecycle, samples, zip_table
 from training.algorithms.base import Message, gettext_noop
 from training.dataset_files import TASKS, fsync_folder
 from training.errors import Conflict
@@ -137,6 +137,27 @@ def _free_name(project: Project, algorithm: str) -> str:
     base = f"{algorithms.get(algorithm).name} sample"
     used = set(project.datasets.filter(name__startswith=base).values_list("name", flat=True))
     return next(name for name in (base, *(f"{base} {n}" for n in range(2, len(used) + 3))) if name not in used)
+
+
+def dataset_check(*, dataset: Dataset, user: Any) -> None:
+    """Have a worker check an INVALID dataset again that the console itself failed at. Raises Conflict."""
+    with transaction.atomic():
+        row = lifecycle.locked(dataset)
+        if not dataset_can_check(row):
+            text = gettext_noop(
+                "%(name)s cannot be checked again: that is for a dataset that the console failed to check, as long as "
+                "its zip is there."
+            )
+            raise Conflict(Message(text, {"name": row.name}))
+        dataset_files.forget_attempts(row.folder)
+        lifecycle.move(row, DatasetStatus.VALIDATING, actor=user, progress={}, report=[])
+        transaction.on_commit(lambda: async_task(TASKS[DatasetStatus.VALIDATING], row.pk), robust=True)
+    dataset.refresh_from_db()
+
+
+def dataset_can_check(dataset: Dataset) -> bool:
+    """Whether the dataset is INVALID for no fault of its zip, which is still there: then it can be checked again."""
+    return dataset_files.can_check(dataset)
 
 
 def dataset_delete(*, dataset: Dataset, user: Any) -> None:
