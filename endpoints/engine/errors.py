@@ -113,11 +113,12 @@ TABLE: dict[type[EngineError], tuple[int, str]] = {
 
 @dataclass(frozen=True)
 class Response:
-    """One HTTP answer with a JSON body."""
+    """One HTTP answer; JSON unless it says otherwise."""
 
     body: bytes
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    content_type: bytes = b"application/json"
 
 
 def response(error: EngineError) -> Response:

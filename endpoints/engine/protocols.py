@@ -12,18 +12,19 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from endpoints.engine.bodies import Request, need_json
 from endpoints.engine.errors import InvalidInstances, InvalidParameter, NotJson
 from endpoints.engine.plane import DataPlane
 
 
 class Route(NamedTuple):
-    """What one path answers: `value` always, or what `answer` makes of the model and the body.
+    """What one path answers: `value` always, or what `answer` makes of the model and the request.
 
-    `needs_model`: 503 until the model is loaded.
+    `answer` gives what becomes JSON, or a whole Response. `needs_model`: 503 until the model is loaded.
     """
 
     method: str
-    answer: Callable[[DataPlane, bytes], Awaitable[Any]] | None = None
+    answer: Callable[[DataPlane, Request], Awaitable[Any]] | None = None
     value: Any = None
     needs_model: bool = True
 
@@ -44,20 +45,20 @@ def parse(body: bytes) -> tuple[list[Any], dict[str, Any]]:
     return instances, parameters or {}
 
 
-async def guide(plane: DataPlane, body: bytes) -> Any:
-    return plane.model.predict.body(await plane.infer(*parse(body)))
+async def guide(plane: DataPlane, request: Request) -> Any:
+    return plane.model.predict.body(await plane.infer(*parse(need_json(request))))
 
 
-async def v1_predict(plane: DataPlane, body: bytes) -> Any:
-    return {"predictions": await plane.infer(*parse(body))}
+async def v1_predict(plane: DataPlane, request: Request) -> Any:
+    return {"predictions": await plane.infer(*parse(need_json(request)))}
 
 
-async def info(plane: DataPlane, body: bytes) -> Any:
+async def info(plane: DataPlane, request: Request) -> Any:
     return {**plane.info, "pid": os.getpid()}
 
 
-def v2_metadata(name: str) -> Callable[[DataPlane, bytes], Awaitable[Any]]:
-    async def answer(plane: DataPlane, body: bytes) -> Any:
+def v2_metadata(name: str) -> Callable[[DataPlane, Request], Awaitable[Any]]:
+    async def answer(plane: DataPlane, request: Request) -> Any:
         return {"name": name, "versions": ["1"], "platform": plane.info["runtime"], **plane.model.tensors}
 
     return answer

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
 
+from endpoints.engine.bodies import Request
 from endpoints.engine.errors import (
     BodyTooLarge,
     DeadlinePassed,
@@ -17,7 +18,6 @@ from endpoints.engine.errors import (
     NotReady,
     Response,
     TooBusy,
-    UnsupportedMediaType,
     response,
 )
 from endpoints.engine.plane import DataPlane
@@ -110,23 +110,22 @@ class App:
         if plane is None or route.answer is None:
             return Response(orjson.dumps(route.value))
         if route.method == "GET":
-            return Response(orjson.dumps(await route.answer(plane, b"")))
+            return Response(orjson.dumps(await route.answer(plane, Request())))
         if self._in_flight > self._max_requests:
             raise TooBusy("Too many requests are waiting for this model.")
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                value = await route.answer(plane, await _body(scope, receive))
+                headers = dict(scope["headers"])
+                value = await route.answer(plane, Request(await _body(headers, receive), headers))
+                if isinstance(value, Response):
+                    return value
                 return Response(await asyncio.to_thread(orjson.dumps, value, None, orjson.OPT_SERIALIZE_NUMPY))
         except TimeoutError as error:
             raise DeadlinePassed(f"No answer within {self._deadline_seconds:g} seconds.") from error
 
 
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body. Raises UnsupportedMediaType, BodyTooLarge, ClientGone."""
-    headers = dict(scope["headers"])
-    media_type = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-    if media_type != b"application/json":
-        raise UnsupportedMediaType("The body must be sent as Content-Type: application/json.")
+async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    """The whole body. Raises BodyTooLarge, ClientGone."""
     length = headers.get(b"content-length", b"0")
     chunks: list[bytes] = []
     size, more = 0, True
@@ -147,7 +146,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
 
 async def _send(send: Send, answer: Response) -> None:
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", answer.content_type),
         (b"content-length", str(len(answer.body)).encode()),
         *answer.headers,
     ]
