@@ -251,6 +251,7 @@ LOADER_WORKERS = env.int("LOADER_WORKERS", default=-1)  # processes that load a 
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 TENSORBOARD_IDLE_SECONDS = env.int("TENSORBOARD_IDLE_SECONDS", default=600)
 ENGINE_READY_SECONDS = env.int("ENGINE_READY_SECONDS", default=180)  # to load a model, warm it up and probe it
+CAPACITY_AUTOMATIC = env.bool("CAPACITY_AUTOMATIC", default=True)  # measure each stage once, when it is ACTIVE
 SERVING_THREADS = env.int("SERVING_THREADS", default=0)  # per engine process; 0: all cores
 
 LOGGING = {

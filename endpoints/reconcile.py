@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from endpoints import routes
 from endpoints.models import Endpoint, StageMinute
-from endpoints.services import endpoint_refresh
+from endpoints.services import capacities_order, endpoint_refresh
 
 KEEP_STATISTICS = timedelta(days=30)
 
@@ -16,4 +16,5 @@ def run() -> None:
     for endpoint in Endpoint.objects.exclude(status=Endpoint.Status.DELETE_IN_PROGRESS):
         endpoint_refresh(endpoint)
     routes.publish()
+    capacities_order()
     StageMinute.objects.filter(minute__lt=timezone.now() - KEEP_STATISTICS).delete()

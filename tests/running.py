@@ -74,6 +74,7 @@ def start(home: Path, **variables: str) -> RunningConsole:
         "CONSOLE_HOME": str(home),
         "PORT": str(port),
         "CONSOLE_ADMIN_PASSWORD": PASSWORD,
+        "CAPACITY_AUTOMATIC": "False",  # it takes the cores for a while
         "ARCHITECTURES_FILE": str(ROOT / "tests" / "architectures.json"),
         "HF_HUB_OFFLINE": "1",
         "STOP_GRACE_SECONDS": "20",

@@ -129,6 +129,20 @@ class StageViewSet(ScopedViewSet):
         resource = services.resource_add(stage=stage, user=request.user, **self.body(ResourceAddSerializer))
         return Response(ResourceSerializer(resource, context=self.get_serializer_context()).data, status=201)
 
+    @extend_schema(
+        request=None,
+        parameters=[OpenApiParameter("resource_id", str, OpenApiParameter.PATH)],
+        responses={202: ResourceSerializer},
+    )
+    @action(detail=True, methods=["post"], url_path="resources/(?P<resource_id>[^/.]+)/measure")
+    def measure(self, request: Request, pk: str, resource_id: str) -> Response:
+        """Measure the resource's capacity again. `capacity` of the stage's resources changes once that is done."""
+        resource = self.get_object().resources.filter(pk=resource_id).first()
+        if resource is None:
+            raise NotFound
+        services.capacity_measure(resource=resource, user=request.user)
+        return Response(ResourceSerializer(resource, context=self.get_serializer_context()).data, status=202)
+
     @extend_schema(request=None, responses=StageSerializer)
     @action(detail=True, methods=["post"])
     def redeploy(self, request: Request, pk: str) -> Response:

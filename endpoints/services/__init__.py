@@ -1,5 +1,6 @@
 """Everything that changes an endpoint, a stage or a key: see docs/contracts.md."""
 
+from endpoints.services.capacity import capacities_order, capacity_measure
 from endpoints.services.endpoints import endpoint_create, endpoint_delete, endpoint_refresh, endpoint_set_default
 from endpoints.services.keys import key_create, key_revoke
 from endpoints.services.logs import rotated_logs_delete
@@ -7,6 +8,8 @@ from endpoints.services.stages import resource_add, stage_create, stage_delete, 
 from endpoints.statistics import stage_statistics
 
 __all__ = [
+    "capacities_order",
+    "capacity_measure",
     "endpoint_create",
     "endpoint_delete",
     "endpoint_refresh",

@@ -15,6 +15,7 @@ from training.processes import ProcessId
 
 ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "console.settings",
+    "CAPACITY_AUTOMATIC": "False",
     "ARCHITECTURES_FILE": str(ROOT / "tests" / "architectures.json"),
     "STOP_GRACE_SECONDS": "20",
     "OMP_NUM_THREADS": "1",
