@@ -32,6 +32,7 @@ MAX_IN_FLIGHT = 256  # calls whose body this process holds at once
 BODY_SECONDS = 30  # for the whole body to arrive
 REPLACED_SECONDS = 5  # how long a call waits for an engine that went away under it
 SESSION_IDLE_SECONDS = 300  # after which the connections to an engine are closed; longer than any call
+PASSED_ON = (b"content-type", b"content-encoding", b"inference-header-content-length")
 NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "date", "server"}
 
 
@@ -105,8 +106,6 @@ class StageApplication:
             raise _unavailable()
         if self._in_flight > MAX_IN_FLIGHT:
             raise Refused(503, "busy", "Too many calls at once. Try again shortly.", {"Retry-After": "1"})
-        if call.headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise Refused(415, "unsupported_encoding", "Send the body as it is, without Content-Encoding.")
         body = await read_body(call, receive)
         try:
             async with asyncio.timeout(call.seconds_left):
@@ -141,12 +140,11 @@ class StageApplication:
         raise _unavailable()
 
     async def _post(self, call: Exchange, target: Target, body: bytes) -> aiohttp.ClientResponse:
-        content_type = call.headers.get(b"content-type")
         return await self._session(target.sockets[0]).request(
             call.method,
             URL.build(scheme="http", host="engine", path=target.path, encoded=True),
             data=body or None,
-            headers={"Content-Type": content_type.decode("latin-1")} if content_type else None,
+            headers=[(k.decode(), call.headers[k].decode("latin-1")) for k in PASSED_ON if k in call.headers],
             skip_auto_headers=("User-Agent", "Content-Type", "Accept-Encoding"),
             allow_redirects=False,
         )
@@ -250,14 +248,17 @@ async def _stream(call: Exchange, response: aiohttp.ClientResponse, send: Send) 
 def _message_of(body: bytes) -> str:
     """What an engine's error answer says, for the list of recent requests."""
     try:
-        return str(json.loads(body)["error"]["message"]) if body else ""
+        error = json.loads(body)["error"] if body else ""
+        return error if isinstance(error, str) else str(error["message"])  # under /v2 it is a string
     except (ValueError, KeyError, TypeError):
         return body[:200].decode("utf-8", "replace")
 
 
 async def _refuse(call: Exchange, refused: Refused, send: Send) -> None:
     call.status, call.error = refused.status, refused.message
-    body = json.dumps({"error": {"code": refused.code, "message": refused.message, "fields": {}}}).encode()
+    error = {"code": refused.code, "message": refused.message, "fields": {}}
+    below = call.path or call.rest
+    body = json.dumps({**error, "error": refused.message} if below.startswith("/v2/") else {"error": error}).encode()
     call.bytes_out = len(body)
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **refused.headers}
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]

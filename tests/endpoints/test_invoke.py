@@ -137,8 +137,35 @@ def test_body_over_ten_megabytes_is_refused_and_the_limit_itself_is_not(web, eng
     assert error(web.post("/stage/e1", json=None, content=b"x" * (limit + 1))) == (413, "too_large")
     chunks = (b"x" * 2**20 for _ in range(11))  # without a Content-Length
     assert error(web.post("/stage/e1", json=None, content=chunks)) == (413, "too_large")
-    compressed = web.post("/stage/e1", headers={"Content-Encoding": "gzip"})
-    assert error(compressed) == (415, "unsupported_encoding")
+
+
+def test_what_describes_the_body_reaches_the_engine_and_comes_back(web, tmp_path):
+    """The headers of a binary request of the Open Inference Protocol, and nothing else of the caller's."""
+    seen: dict[str, str] = {}
+
+    def answer(request: Request) -> None:
+        seen.update({name.lower(): text for name, text in request.headers.items()})
+        request.reply({}, **{"Inference-Header-Content-Length": "2"})
+
+    sent = {"content-encoding": "gzip", "inference-header-content-length": "12", "content-type": "application/x-this"}
+    with toy_engine(tmp_path / "e.sock", answer) as path:
+        web.publish(table({"default": [resource(path)]}))
+        got = web.post("/stage/e1/v2/models/colours/infer", json=None, content=b"{}", headers={**sent, "x-more": "1"})
+    assert got.headers["inference-header-content-length"] == "2"
+    assert {name: text for name, text in seen.items() if name not in {"host", "content-length", "accept"}} == sent
+
+
+def test_refusals_below_v2_have_the_form_of_the_open_inference_protocol(web):
+    web.publish(table({"default": [resource()]}))
+    for path in ("/stage/e1/v2/health/ready", "/stage/e1/default/v2/models/colours"):
+        answer = web.client.get(path)
+        body = answer.json()
+        assert (answer.status_code, body["code"], set(body)) == (
+            503,
+            "unavailable",
+            {"error", "code", "fields"} | {"message"},
+        )
+        assert body["error"].startswith("The model is not ready")
 
 
 def test_engine_that_went_away_under_a_call_is_asked_once_more(web, tmp_path):
