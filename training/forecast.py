@@ -63,9 +63,9 @@ def _seconds_left(training: Training, history: "History") -> float:
     """Of one that has begun."""
     if training.status in ("STOP_IN_PROGRESS", "COMPLETE_IN_PROGRESS"):
         return 0.0
-    if training.eta_seconds is not None:
-        return float(training.eta_seconds)
     trained = timezone.now().timestamp() - training.pid_started if training.pid_started else 0.0
+    if training.eta_seconds is not None:  # what the trainer says; at its maximum time it is ended
+        return max(0.0, min(training.eta_seconds, training.timeout_minutes * 60 - trained))
     return max(0.0, history.seconds(training) - trained)
 
 
@@ -101,5 +101,5 @@ def _work(training: Training) -> float:
     """The size of a training: images times epochs, times the pixels of an image where those are chosen. 0: unknown."""
     images = training.dataset.images.get("train", 0) if training.dataset else 0
     epochs = training.hyperparameters.get("num_train_epochs", 1)
-    pixels = training.hyperparameters.get("input_size", 1) ** 2
-    return float(images * max(epochs, 0.1) * pixels)  # one without an epoch evaluates, at least
+    side = float(training.hyperparameters.get("input_size", 1))  # its square may be infinite
+    return float(images) * max(epochs, 0.1) * side * side  # one without an epoch evaluates, at least

@@ -17,6 +17,7 @@ from training.models import MetricPoint, Training
 
 logger = logging.getLogger(__name__)
 NAME_LENGTH = MetricPoint._meta.get_field("name").max_length  # a class may have a longer name
+MOST_STEPS = 2**31 - 1  # what the column holds; num_train_epochs has no upper limit
 CHUNK_BYTES = 1 << 20  # of events in one transaction: others wait for the database meanwhile
 
 
@@ -122,11 +123,12 @@ class Batch:
             lifecycle.move(self.training, "COMPLETE_IN_PROGRESS")
 
     def _progress(self, event: dict[str, Any]) -> None:
-        self.changes |= {name: event[name] for name in ("step", "total_steps", "epoch", "eta_seconds")}
+        self.changes |= {name: event[name] for name in ("step", "epoch", "eta_seconds")}
+        self.changes["total_steps"] = min(event["total_steps"], MOST_STEPS)
 
     def _metric(self, event: dict[str, Any]) -> None:
         """Points of the charts, and the newest value of each on the training (classes only in the charts)."""
-        self.changes["step"] = event["step"]  # progress comes once a second at most; this is newer
+        self.changes |= {"step": event["step"], "epoch": event["epoch"]}  # progress comes once a second at most
         newest = dict(self._now("metrics"))
         for name, value in event["values"].items():
             if value is None:  # JSON has no NaN: a loss that is not a number has no place in a chart

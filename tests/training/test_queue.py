@@ -150,3 +150,11 @@ def test_the_nearest_in_size_and_the_maximum_time_bound_the_forecast(make, one_s
         make("COMPLETE", images=images, run_seconds=seconds)
     long, after = make(minutes=5, images=100_000, timeout_minutes=30), make()
     assert starts(long, after) == [0, 30]
+
+
+def test_hyperparameters_without_an_upper_limit_do_not_break_the_forecast(make, one_slot):
+    make("COMPLETE", run_seconds=10 * MINUTE)
+    make("RUNNING", eta_seconds=1e18, timeout_minutes=60)
+    huge, after = make(minutes=5, epochs=10**200, timeout_minutes=30), make()
+    Training.objects.filter(pk=huge.pk).update(hyperparameters={"input_size": 10**200, "num_train_epochs": 10**200})
+    assert starts(huge, after) == [60, 90]

@@ -77,8 +77,18 @@ def test_the_newest_figures_are_on_the_training(training):
     relay.drain(training, OWNER)
     training.refresh_from_db()
     assert (training.step, training.total_steps, training.eta_seconds) == (4, 8, 12.5)
+    assert training.epoch == 1.0  # that of the newest step, too
     assert training.metrics == {"loss": 0.5, "eval_loss": 0.7, "accuracy": 0.25}
     assert training.settings_used == {"device": "cpu", "per_device_train_batch_size": 2}
+
+
+def test_more_steps_than_a_column_holds_do_not_keep_the_rest_from_the_database(training):
+    write(training, {"type": "progress", "step": 3, "total_steps": 8 * 10**19, "epoch": 0.4, "eta_seconds": 1e18})
+    write(training, metric(4, loss=0.5))
+    relay.drain(training, OWNER)
+    training.refresh_from_db()
+    assert (training.step, training.total_steps) == (4, relay.MOST_STEPS)
+    assert points(training) == [("loss", 4, 0.5)]
 
 
 def test_a_warning_that_comes_with_each_attempt_is_shown_once(training):
