@@ -1,9 +1,13 @@
 """The console's settings with a home of its own for each test process."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
-os.environ.setdefault("CONSOLE_HOME", tempfile.mkdtemp(prefix="console-test-"))
+if "CONSOLE_HOME" not in os.environ:
+    os.environ["CONSOLE_HOME"] = tempfile.mkdtemp(prefix="console-test-")
+    atexit.register(shutil.rmtree, os.environ["CONSOLE_HOME"], ignore_errors=True)
 
 from console.settings import *  # noqa: F403
 
