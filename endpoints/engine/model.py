@@ -23,6 +23,7 @@ from endpoints.engine.errors import (
     TooManyInstances,
     UnknownParameter,
 )
+from endpoints.engine.instances import ImageFile, NetworkInput, Pixels
 from training import algorithms
 from training.algorithms.images import open_rgb
 
@@ -47,19 +48,25 @@ class ServedModel:
             raise (InvalidParameter if known else UnknownParameter)(f"parameters.{name}", problem)
 
     def decode(self, instances: Sequence[Any]) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
-        """-> (the network's input (3, H, W) of each instance, its image's (width, height))."""
+        """-> (the network's input (3, H, W) of each instance, its image's (width, height)).
+
+        An instance is the guide's object, or one of `instances`' kinds.
+        """
         arrays: list[np.ndarray] = []
         sizes: list[tuple[int, int]] = []
         total = 0
         for index, instance in enumerate(instances):
-            image = _open(_bytes(instance, index), f"instances[{index}].data")
-            array = self.predict.preprocess(image, self.manifest["preprocessing"])
+            if isinstance(instance, NetworkInput):
+                array, size = instance.array, instance.array.shape[:0:-1]
+            else:
+                image = _image(instance, index)
+                array, size = self.predict.preprocess(image, self.manifest["preprocessing"]), image.size
             total += array.nbytes
             if total > self._max_request_bytes:
                 problem = f"This model takes at most {index} of these images in one request."
-                raise TooManyInstances(f"instances[{index}]", problem)
+                raise TooManyInstances(getattr(instance, "field", f"instances[{index}]"), problem)
             arrays.append(array)
-            sizes.append(image.size)
+            sizes.append(size)
         return arrays, sizes
 
     def answers(
@@ -72,6 +79,15 @@ class ServedModel:
         outputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         answers: list[Any] = self.predict.postprocess(outputs, sizes, self.manifest, parameters)
         return answers
+
+
+def _image(instance: Any, index: int) -> Image.Image:
+    """An RGB image. Raises what `_bytes` and `_open` raise."""
+    if isinstance(instance, Pixels):
+        return Image.fromarray(instance.array)
+    if isinstance(instance, ImageFile):
+        return _open(instance.data, instance.field)
+    return _open(_bytes(instance, index), f"instances[{index}].data")
 
 
 def _bytes(instance: Any, index: int) -> bytes:

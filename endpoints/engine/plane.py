@@ -4,17 +4,19 @@ import asyncio
 import base64
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from endpoints.engine import runtimes
-from endpoints.engine.batcher import Batcher, Runtime
+from endpoints.engine.batcher import Arrays, Batcher, Runtime
 from endpoints.engine.model import ServedModel
+
+T = TypeVar("T")
 
 
 class DataPlane:
@@ -28,12 +30,19 @@ class DataPlane:
 
     async def infer(self, instances: Sequence[Any], parameters: Mapping[str, Any]) -> list[Any]:
         """One answer an instance. Raises EngineError. Cancelling it takes what still waits out of the queue."""
-        loop = asyncio.get_running_loop()
         self.model.check_parameters(parameters)
-        arrays, sizes = await loop.run_in_executor(self._pool, self.model.decode, instances)
+        rows, sizes = await self.run(instances)
+        return await self.in_pool(self.model.answers, rows, sizes, parameters)
+
+    async def run(self, instances: Sequence[Any]) -> tuple[list[Arrays], list[tuple[int, int]]]:
+        """-> (the network's outputs for each instance, its image's (width, height)). Raises EngineError."""
+        arrays, sizes = await self.in_pool(self.model.decode, instances)
         futures = self._batcher.submit(arrays)
-        rows = await asyncio.gather(*map(asyncio.wrap_future, futures))
-        return await loop.run_in_executor(self._pool, self.model.answers, rows, sizes, parameters)
+        return await asyncio.gather(*map(asyncio.wrap_future, futures)), sizes
+
+    async def in_pool(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call what takes a while in a thread beside the model's."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
     def probe(self) -> None:
         """Answer a generated image, twice: the first run is slow. Raises when the model cannot answer it."""
