@@ -204,6 +204,7 @@ AT_WORKER_START = [
     "training.dataset_files.start_over",
     "training.imports.start_over",
     "models_registry.reconcile.start_over",
+    "endpoints.reconcile.start_over",
 ]
 # What brings the database and the world in line, each minute: functions without arguments, by dotted name.
 RECONCILERS = [
@@ -253,6 +254,8 @@ TENSORBOARD_IDLE_SECONDS = env.int("TENSORBOARD_IDLE_SECONDS", default=600)
 ENGINE_READY_SECONDS = env.int("ENGINE_READY_SECONDS", default=180)  # to load a model, warm it up and probe it
 CAPACITY_AUTOMATIC = env.bool("CAPACITY_AUTOMATIC", default=True)  # measure each stage once, when it is ACTIVE
 SERVING_THREADS = env.int("SERVING_THREADS", default=0)  # per engine process; 0: all cores
+STAGE_STATISTICS_DAYS = env.int("STAGE_STATISTICS_DAYS", default=90)  # how long the minutes of a stage's calls are kept
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # who may read /metrics; empty: this machine only
 
 LOGGING = {
     "version": 1,

@@ -1,14 +1,8 @@
-"""What the minute's reconcile mends of endpoints: a status or a route table that a killed process left behind."""
+"""What the minute's reconcile mends of endpoints: what a killed process left behind, and what is older than is kept."""
 
-from datetime import timedelta
-
-from django.utils import timezone
-
-from endpoints import routes
-from endpoints.models import Endpoint, StageMinute
-from endpoints.services import capacities_order, endpoint_refresh
-
-KEEP_STATISTICS = timedelta(days=30)
+from endpoints import kept_images, rollup, routes
+from endpoints.models import Endpoint
+from endpoints.services import endpoint_refresh
 
 
 def run() -> None:
@@ -16,5 +10,10 @@ def run() -> None:
     for endpoint in Endpoint.objects.exclude(status=Endpoint.Status.DELETE_IN_PROGRESS):
         endpoint_refresh(endpoint)
     routes.publish()
-    capacities_order()
-    StageMinute.objects.filter(minute__lt=timezone.now() - KEEP_STATISTICS).delete()
+    kept_images.sweep()
+    rollup.prune()
+
+
+def start_over() -> None:
+    """When a worker starts, which is also after an update of the console: look at all hours that are kept."""
+    rollup.mend()

@@ -1,23 +1,35 @@
-"""The calls of a stage: counted in the web process, kept a minute a row, read by the stage page."""
+"""The calls of a stage: counted in the web process, and written to the rows that charts and metrics are made of.
+
+One write is one transaction: a call is in the row of its minute, in that of its hour and in the stage's total, or in
+none of them, whenever the process is killed. `endpoints.figures` reads the rows.
+"""
 
 import logging
 import math
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
-from endpoints.models import EndpointKey, RequestRecord, Stage, StageMinute
+from endpoints import kept_images, records
+from endpoints.models import EndpointKey, Figures, Stage, StageHour, StageMinute
 
 log = logging.getLogger(__name__)
 
 GROWTH = 1.25  # of the histogram's bounds: a percentile is right to about a tenth, in forty numbers a minute
-RECENT = 200  # calls of a stage that are kept one by one
+HELD_BYTES = 32 * 2**20  # of bodies that wait to be written; a call beyond it is counted without its image
+# Rows of StageHour before this are no hours: together they hold every call since the stage was made, for counters that
+# must never fall. One is begun after another is full, because a column of PostgreSQL ends at 2^31.
+TOTALS_BEFORE = datetime(1971, 1, 1, tzinfo=UTC)
+TOTAL = datetime(1970, 1, 1, tzinfo=UTC)
+FULL = 2**30
+
+# Calls that this process answers at the moment, by the stage's id: the stage URL counts them, /metrics shows them.
+in_flight: Counter[str] = Counter()
 
 
 @dataclass(frozen=True)
@@ -43,8 +55,8 @@ class Call:
 
 
 @dataclass
-class Minute:
-    """The sums of one stage's calls in one minute."""
+class Sums:
+    """The sums of some calls, as a row of Figures has them."""
 
     counts: Counter[str] = field(default_factory=Counter)
     latencies: Counter[str] = field(default_factory=Counter)
@@ -53,7 +65,18 @@ class Minute:
         self.counts.update(calls=1, bytes_in=call.bytes_in, bytes_out=call.bytes_out)
         kind = "succeeded" if call.status < 400 else "client_errors" if call.status < 500 else "server_errors"
         self.counts[kind] += 1
+        if call.batch_size:
+            self.counts.update(batch_calls=1, batch_total=call.batch_size)
         self.latencies[bound(call.milliseconds)] += 1
+
+    def add_row(self, row: Figures) -> None:
+        self.counts.update({name: getattr(row, name) for name in COUNTS})
+        self.latencies.update(row.latencies)
+
+
+COUNTS = (
+    "calls", "succeeded", "client_errors", "server_errors", "bytes_in", "bytes_out", "batch_total", "batch_calls",
+)  # fmt: skip
 
 
 def bound(milliseconds: float) -> str:
@@ -78,50 +101,70 @@ def percentile(latencies: Mapping[str, int], share: float) -> float | None:
     return None
 
 
-@transaction.atomic
 def write(calls: list[Call]) -> None:
     """Add `calls` to the rows. Those of a stage that is gone by now are dropped."""
-    known = set(Stage.objects.filter(pk__in={call.stage_id for call in calls}).values_list("pk", flat=True))
-    minutes: dict[tuple[str, datetime], Minute] = {}
-    recent: dict[str, deque[Call]] = {}
-    for call in calls:
-        if call.stage_id in known:
-            key = (call.stage_id, call.at.replace(second=0, microsecond=0))
-            minutes.setdefault(key, Minute()).add(call)
-            recent.setdefault(call.stage_id, deque(maxlen=RECENT)).append(call)
-    for (stage_id, minute), sums in minutes.items():
-        _write_minute(stage_id, minute, sums)
-    for stage_id, newest in recent.items():
-        _write_recent(stage_id, newest)
+    images = kept_images.reduced(calls)  # it takes its time: before the transaction, which others wait for
+    with transaction.atomic():
+        _write(calls, images)
+
+
+def _write(calls: list[Call], images: dict[int, bytes]) -> None:
+    """`images`: small JPEGs by the place of their call."""
+    stages = Stage.objects.filter(pk__in={call.stage_id for call in calls})
+    if images:
+        stages = stages.select_for_update()  # whoever switches the keeping off comes before or after this, not between
+    keeps = dict(stages.values_list("pk", "keep_images"))
+    of_stage: dict[str, list[tuple[Call, str]]] = {}
+    for place, call in enumerate(calls):
+        if call.stage_id in keeps:
+            keep = keeps[call.stage_id] and place in images
+            name = kept_images.keep(call.stage_id, images[place]) if keep else ""
+            of_stage.setdefault(call.stage_id, []).append((call, name))
+    for stage_id, rows in of_stage.items():
+        _count(stage_id, [call for call, _name in rows])
+        records.write(stage_id, rows)
     used = {call.key_prefix: call.at for call in calls if call.key_prefix}
     for prefix, at in used.items():
         EndpointKey.objects.filter(prefix=prefix).update(last_used_at=at)
 
 
-def _write_minute(stage_id: str, minute: datetime, sums: Minute) -> None:
-    row, _ = StageMinute.objects.select_for_update().get_or_create(stage_id=stage_id, minute=minute)
+def _count(stage_id: str, calls: list[Call]) -> None:
+    """Into the rows of the minutes, the hours and the total."""
+    total, hours, minutes = Sums(), dict[datetime, Sums](), dict[datetime, Sums]()
+    for call in calls:
+        minute = call.at.replace(second=0, microsecond=0)
+        for sums in (
+            total,
+            hours.setdefault(hour_of(minute), Sums()),
+            minutes.setdefault(minute, Sums()),
+        ):
+            sums.add(call)
+    for minute, sums in minutes.items():
+        row: Figures = StageMinute.objects.select_for_update().get_or_create(stage_id=stage_id, minute=minute)[0]
+        _add(row, sums)
+    for hour, sums in (*hours.items(), (_total_row(stage_id), total)):
+        _add(StageHour.objects.select_for_update().get_or_create(stage_id=stage_id, hour=hour)[0], sums)
+
+
+def hour_of(at: datetime) -> datetime:
+    """The start of the hour, of UTC, that `at` is in."""
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _total_row(stage_id: str) -> datetime:
+    """The "hour" of the total's row that is not full yet."""
+    newest = StageHour.objects.filter(stage_id=stage_id, hour__lt=TOTALS_BEFORE).order_by("-hour").first()
+    if newest is None:
+        return TOTAL
+    full = max(newest.calls, newest.batch_total) > FULL
+    return newest.hour + timedelta(hours=1) if full else newest.hour
+
+
+def _add(row: Figures, sums: Sums) -> None:
     for name, value in sums.counts.items():
         setattr(row, name, getattr(row, name) + value)
     row.latencies = dict(Counter(row.latencies) + sums.latencies)
     row.save()
-
-
-def _write_recent(stage_id: str, newest: deque[Call]) -> None:
-    RequestRecord.objects.bulk_create(
-        RequestRecord(
-            stage_id=stage_id,
-            at=call.at,
-            path=call.path[:120],
-            status=call.status,
-            milliseconds=round(call.milliseconds, 2),
-            bytes_in=call.bytes_in,
-            key_prefix=call.key_prefix,
-            error=call.error[:200],
-        )
-        for call in newest
-    )
-    kept = RequestRecord.objects.filter(stage_id=stage_id).order_by("-at", "-pk").values_list("pk", flat=True)[:RECENT]
-    RequestRecord.objects.filter(stage_id=stage_id).exclude(pk__in=list(kept)).delete()
 
 
 class Recorder:
@@ -130,44 +173,41 @@ class Recorder:
     def __init__(self, write: Callable[[list[Call]], None] = write) -> None:
         self._write = write
         self._lock = threading.Lock()
-        self._calls: list[Call] = []
+        self._calls: deque[Call] = deque(maxlen=100_000)  # a database that is away must not fill the memory
+        self._held = 0
 
     def add(self, call: Call) -> None:
         with self._lock:
+            if self._held + len(call.body) > HELD_BYTES:
+                call = replace(call, body=b"")
+            self._held += len(call.body)
             self._calls.append(call)
 
     def flush(self) -> None:
         with self._lock:
-            calls, self._calls = self._calls, []
+            calls, self._held = list(self._calls), 0
+            self._calls.clear()
         if not calls:
             return
         try:
             self._write(calls)
         except Exception:
             with self._lock:
-                self._calls = (calls + self._calls)[-100_000:]  # a database that is away must not fill the memory
+                self._calls.extendleft(replace(call, body=b"") for call in reversed(calls))
             raise
 
 
-def stage_statistics(stage: Stage, hours: int = 1) -> dict[str, Any]:
-    """What the stage did in the last `hours`.
+def summary(rows: list[Any]) -> dict[str, Any]:
+    """The figures of rows of Figures, or Sums, taken together: counts, "p50", "p95", "p99" in ms, mean "batch_size".
 
-    -> {"calls", "succeeded", "client_errors", "server_errors", "bytes_in", "bytes_out", "p50", "p95", "p99" (ms, None
-    without calls), "minutes": [the same for each minute with calls, and "minute"], "requests": [newest first]}.
+    None stands for a percentile without calls, and for a batch size that no engine told.
     """
-    rows = list(stage.minutes.filter(minute__gte=timezone.now() - timedelta(hours=hours)))
-    fields = ("at", "path", "status", "milliseconds", "bytes_in", "key_prefix", "error")
+    sums = Sums()
+    for row in rows:
+        sums.add_row(row)
+    batches = sums.counts["batch_calls"]
     return {
-        **_summary(rows),
-        "minutes": [{"minute": row.minute, **_summary([row])} for row in rows],
-        "requests": list(stage.requests.values(*fields)[:RECENT]),
-    }
-
-
-def _summary(rows: list[StageMinute]) -> dict[str, Any]:
-    counts = ("calls", "succeeded", "client_errors", "server_errors", "bytes_in", "bytes_out")
-    latencies = sum((Counter(row.latencies) for row in rows), Counter())
-    return {
-        **{name: sum(getattr(row, name) for row in rows) for name in counts},
-        **{f"p{share}": percentile(latencies, share / 100) for share in (50, 95, 99)},
+        **{name: sums.counts[name] for name in COUNTS[:6]},
+        **{f"p{share}": percentile(sums.latencies, share / 100) for share in (50, 95, 99)},
+        "batch_size": round(sums.counts["batch_total"] / batches, 2) if batches else None,
     }

@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError
 from django.utils import timezone
 
-from endpoints import services, statistics
+from endpoints import records, services, statistics
 from endpoints.models import RequestRecord, Stage, StageMinute
 from endpoints.statistics import Call, Recorder, bound, percentile
 
@@ -61,7 +61,7 @@ def test_only_the_newest_calls_are_kept_one_by_one(stage):
     for part in range(3):
         calls = [call(stage, now + timedelta(milliseconds=100 * part + i), milliseconds=i) for i in range(100)]
         statistics.write(calls)
-    assert RequestRecord.objects.count() == statistics.RECENT
+    assert RequestRecord.objects.count() == records.RECENT
     rows = services.stage_statistics(stage)["requests"]
     assert rows[0]["milliseconds"] == 99
     assert sum(row.calls for row in StageMinute.objects.all()) == 300
