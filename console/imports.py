@@ -18,15 +18,20 @@ def kinds() -> list[tuple[str, Any]]:
 
 
 def browse(kind: str, where: str) -> dict[str, Any]:
-    """One folder: {"kind", "where", "trail" of (name, where), "entries", "problem" in words or "", "can_import"}."""
-    shown: dict[str, Any] = {"kind": kind, "where": where, "trail": _trail(kind, where), "entries": [], "problem": ""}
+    """One folder: {"kind", "where", "trail" of (name, where), "entries", "problem" in words or "", "can_import"}.
+
+    Of a place that is none the trail is the way back: the top.
+    """
+    shown: dict[str, Any] = {"kind": kind, "where": where, "entries": [], "problem": "", "can_import": False}
     try:
         shown["entries"] = sources.open_source(kind, where).listing()
     except sources.SourceError as error:
         shown["problem"] = message(error.message.as_json())
     except ConnectionError:
         shown["problem"] = gettext("The storage does not answer. Try again later.")
-    return {**shown, "can_import": not shown["problem"] and (kind == "s3" or bool(where))}
+    if shown["problem"]:
+        return {**shown, "trail": _trail(kind, "")}
+    return {**shown, "trail": _trail(kind, where), "can_import": kind == "s3" or bool(where)}
 
 
 def _trail(kind: str, where: str) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from training import algorithms
 class ImportForm(ServiceForm):
     kind = forms.CharField(widget=forms.HiddenInput)
     where = forms.CharField(required=False, widget=forms.HiddenInput)
-    algorithm = forms.ChoiceField(label=_("Algorithm"), choices=algorithms.CHOICES)
+    algorithm = forms.ChoiceField(label=_("Algorithm"), choices=[("", _("Choose an algorithm")), *algorithms.CHOICES])
     name = forms.CharField(
         label=_("Name"),
         max_length=50,

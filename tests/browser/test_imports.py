@@ -32,6 +32,7 @@ def test_from_the_upload_page_to_the_imported_dataset(open_page, axe, people, pr
         page.get_by_role("link", name=name, exact=True).click()
     assert axe(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("[name=algorithm]").select_option("image_classification")
     page.locator("form.card [type=submit]").click()
     expect(page.get_by_role("heading", name="pets")).to_be_visible()
     made = Dataset.objects.get()

@@ -1,5 +1,6 @@
 """Importing on the page and by the REST API. What an import does is tested in tests/training/test_imports.py."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,32 @@ def test_a_refused_import_says_why_and_keeps_the_place(editor, project, root):
     assert "/etc is in no folder that imports may come from." in answer.text
     assert "more pets.zip" in answer.text
     assert "/etc is in no folder" in editor.get(page(project, kind="folder", where="/etc")).text
+
+
+@pytest.mark.parametrize(
+    ("where", "problem"),
+    [
+        ("more pets.zip", "more pets.zip is a file. Open the folder that it is in."),
+        ("more pets.zip/train", "There is no "),
+        ("n" * 300, "There is no "),
+        ("n/" * 3000, "At most 1024 characters are allowed"),
+    ],
+)
+def test_a_place_that_is_no_folder_is_told_and_the_way_back_shown(editor, project, root, where, problem):
+    answer = editor.get(page(project, kind="folder", where=f"{root}/{where}"))
+    assert answer.status_code == 200
+    assert problem in answer.text
+    assert '<a href="?kind=folder&amp;where=">Allowed folders</a>' in answer.text
+    assert "Everything in this folder" not in answer.text
+
+
+@pytest.mark.parametrize("where", ["", "pets\0", "n" * 300, "n/" * 3000])
+def test_a_place_that_is_none_is_refused_with_the_reason_on_the_page(editor, project, root, where):
+    body = {"kind": "folder", "where": where and f"{root}/{where}", "algorithm": "image_classification", "name": "a"}
+    answer = editor.post(page(project, kind="folder", where=str(root)), body)
+    assert answer.status_code == 200
+    assert re.search(r'class="(console-error|alert alert-danger)', answer.text)
+    assert not Dataset.objects.exists()
 
 
 def test_who_may_import(editor, viewer, browser_of, people, project, root, settings):

@@ -13,7 +13,6 @@ from training.services.datasets import field_errors
 from training.services.naming import raise_if, taken
 
 TASK = "training.tasks.dataset_import"
-WHERE_LENGTH = 1024  # an S3 key's limit
 
 
 def dataset_import(
@@ -51,7 +50,7 @@ def dataset_import(
 
 def _source_problem(kind: Any, where: Any) -> str:
     """A sentence when nothing can be imported from there, else ""."""
-    if not (isinstance(kind, str) and isinstance(where, str)) or "\x00" in where or len(where) > WHERE_LENGTH:
+    if not (isinstance(kind, str) and isinstance(where, str)) or "\x00" in where:
         return _("This must be a text.")
     if kind == "folder" and not where:
         return _("Choose a folder or a zip.")

@@ -12,6 +12,7 @@ from typing import Protocol
 from training.algorithms.base import Message, gettext_noop
 from training.sources.base import Entry, Item, Readable, SourceError
 
+WHERE_LENGTH = 1024  # an S3 key's limit
 KINDS = {"folder": "training.sources.folder", "s3": "training.sources.s3"}
 
 __all__ = ["KINDS", "Entry", "Item", "Readable", "Source", "SourceError", "available", "open_source"]
@@ -42,5 +43,8 @@ def open_source(kind: str, where: str) -> Source:
     """Raises SourceError when there is no such place, or it is none that imports may come from."""
     if kind not in available():
         raise SourceError(Message(gettext_noop("Imports of this kind are not set up on this console.")))
+    if len(where) > WHERE_LENGTH:
+        text = gettext_noop("At most %(length)s characters are allowed (it has %(now)s).")
+        raise SourceError(Message(text, {"length": WHERE_LENGTH, "now": len(where)}))
     source: Source = import_module(KINDS[kind]).Source(where)
     return source

@@ -67,6 +67,8 @@ class Source:
     def listing(self) -> list[Entry]:
         if self.root is None:
             return [Entry(str(root), str(root), folder=True) for root in settings.IMPORT_ROOTS]
+        if self.is_file:
+            raise SourceError(Message(_("%(where)s is a file. Open the folder that it is in."), {"where": self.where}))
         with self._open() as top:
             assert top is not None
             with os.scandir(top) as found:
@@ -129,9 +131,9 @@ def _outside(where: str) -> SourceError:
 
 
 def _refused(error: OSError, where: str) -> Exception:
-    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+    if error.errno == errno.ELOOP:
         return SourceError(Message(_("%(where)s is, or is behind, a link. Links are not followed."), {"where": where}))
-    if error.errno == errno.ENOENT:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return SourceError(Message(_("There is no %(where)s."), {"where": where}))
     if error.errno in (errno.EACCES, errno.EPERM):
         return SourceError(Message(_("The console may not read %(where)s."), {"where": where}))
