@@ -2,12 +2,13 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from console import health
+from console import health, metrics
 
 handler500 = "console.failures.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("api/v1/", include("console.api.urls")),
     path("", include("console.urls_account")),
     path("", include("console.urls_projects")),
