@@ -79,6 +79,18 @@ def test_the_class_map_is_torchs_interpolation_and_argmax(shape):
     assert (ours == full.argmax(0).numpy()).mean() > 0.99999  # but for ties within a float's rounding
 
 
+def test_the_class_map_is_torchs_where_few_classes_of_many_win():
+    """The classes that cannot win somewhere are left out there: their neighbours must not notice."""
+    random = np.random.default_rng(0)
+    regions = torch.from_numpy(random.normal(scale=9, size=(1, 60, 5, 4)).astype(np.float32))
+    logits = torch.nn.functional.interpolate(regions, (128, 128), mode="bilinear")[0].numpy()
+    logits += random.normal(scale=0.3, size=logits.shape).astype(np.float32)
+    full = torch.nn.functional.interpolate(torch.from_numpy(logits)[None], (512, 512), mode="bilinear")[0]
+    ours = segmentation.class_map(logits, (512, 512))
+    assert 3 < len(np.unique(ours)) < 30
+    assert (ours == full.argmax(0).numpy()).mean() > 0.99999
+
+
 def test_segmentation_answers_class_ids_not_indices():
     logits = np.zeros((1, 2, 128, 128), dtype=np.float32)
     logits[0, 1, :, 64:] = 5  # the right half is sky

@@ -13,6 +13,9 @@ from training.algorithms.images import IMAGENET_MEAN, IMAGENET_STD, resized_pixe
 PARAMETERS = ("format",)
 FORMATS = ("array", "png")
 SIDE = 512  # the guide's: every image is resized to 512 x 512 and so is the answer
+BAND = 64  # rows of the answer that are made at once: what that needs stays in the processor's cache
+
+Neighbours = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def preprocessing(hyperparameters: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +33,7 @@ def batch(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     return {"pixel_values": np.stack(arrays)}
 
 
-def _neighbours(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _neighbours(size: int, wanted: int) -> Neighbours:
     """For each of `wanted` positions: the two source positions and the second one's share (align_corners=False)."""
     position = np.maximum((np.arange(wanted, dtype=np.float32) + 0.5) * np.float32(size / wanted) - 0.5, 0)
     first = position.astype(np.int64)
@@ -42,20 +45,51 @@ def class_map(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     The same as torch's `interpolate(mode="bilinear", align_corners=False)` and argmax, but class by class
     with a running maximum, so that memory holds one upsampled class at a time, whatever the number of classes.
+    The map is made in bands of rows, each of the classes that can win anywhere in it: often a few of many.
     """
     width, height = size
-    top, bottom, down = _neighbours(logits.shape[1], height)
-    left, right, across = _neighbours(logits.shape[2], width)
-    down = down[:, None]
-    best = np.full((height, width), -np.inf, dtype=np.float32)
+    rows, columns = (
+        _neighbours(length, wanted) for length, wanted in zip(logits.shape[1:], (height, width), strict=True)
+    )
     winner = np.zeros((height, width), dtype=np.int32)
-    for index, plane in enumerate(logits.astype(np.float32, copy=False)):
-        rows = plane[:, left] * (1 - across) + plane[:, right] * across  # (h, width)
-        full = rows[top] * (1 - down) + rows[bottom] * down  # (height, width)
-        better = full > best
-        np.copyto(best, full, where=better)
-        winner[better] = index
+    for start in range(0, height, BAND):
+        top, bottom, down = (values[start : start + BAND] for values in rows)
+        part = logits[:, top[0] : bottom[-1] + 1].astype(np.float32, copy=False)
+        _band(part, (top - top[0], bottom - top[0], down), columns, winner[start : start + BAND])
     return winner
+
+
+def _band(logits: np.ndarray, rows: Neighbours, columns: Neighbours, winner: np.ndarray) -> None:
+    """Write the winners of one band, (n, width): of the few rows of `logits` that it is made of."""
+    (top, bottom, down), (left, right, across) = rows, columns
+    down = down[:, None]
+    up, rest = 1 - down, 1 - across
+    best = np.full(winner.shape, -np.inf, dtype=np.float32)
+    full, lower, better = np.empty_like(best), np.empty_like(best), np.empty(best.shape, dtype=bool)
+    for index in _candidates(logits):
+        plane = logits[index]
+        wide = plane[:, left] * rest + plane[:, right] * across  # (the few rows, width)
+        np.take(wide, top, axis=0, out=full, mode="clip")  # "clip" only because it writes into `out` unbuffered
+        np.take(wide, bottom, axis=0, out=lower, mode="clip")
+        full *= up
+        lower *= down
+        full += lower
+        np.greater(full, best, out=better)
+        np.maximum(best, full, out=best)
+        np.copyto(winner, index, where=better)
+
+
+def _candidates(logits: np.ndarray) -> np.ndarray:
+    """The classes that can win between the points of (classes, h, w): everywhere else another one's least is higher.
+
+    What is interpolated lies between its neighbours, so a column's strip between two points is looked at as a whole.
+    """
+    low, high = logits.min(axis=1), logits.max(axis=1)  # (classes, w)
+    if low.shape[1] > 1:
+        low, high = np.minimum(low[:, :-1], low[:, 1:]), np.maximum(high[:, :-1], high[:, 1:])
+    bar = low.max(axis=0)
+    slack = 1e-5 * np.abs(bar)  # rounding may lift a value over its neighbours
+    return np.flatnonzero((high >= bar - slack).any(axis=1))
 
 
 def _id_type(ids: Sequence[int]) -> type[np.unsignedinteger[Any]] | type[np.int32]:
@@ -96,3 +130,25 @@ def parameter_errors(parameters: Mapping[str, Any]) -> dict[str, str]:
     if "format" in parameters and parameters["format"] not in FORMATS:
         errors["format"] = f"Must be one of {', '.join(FORMATS)}."
     return errors
+
+
+def input_limit(preprocessing: Mapping[str, Any]) -> tuple[int, int]:
+    """The largest (height, width) that the network is given."""
+    return preprocessing["height"], preprocessing["width"]
+
+
+def tensor_specs(model: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """What `tensors` gives: name -> (datatype of the Open Inference Protocol, shape with -1 for what varies)."""
+    datatype = np.dtype(_id_type([label["id"] for label in model["labels"]])).name.upper()
+    return {"mask": (datatype, (-1, *input_limit(model["preprocessing"])))}
+
+
+def tensors(
+    outputs: Mapping[str, np.ndarray],
+    sizes: Sequence[tuple[int, int]],
+    model: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+) -> dict[str, np.ndarray]:
+    """The answers of `postprocess` as an array: `mask` (N, 512, 512) class ids, or (N,) base64 PNGs, str."""
+    answers = postprocess(outputs, sizes, model, parameters)
+    return {"mask": np.array(answers, object) if isinstance(answers[0], str) else np.stack(answers)}
