@@ -68,5 +68,7 @@ class Report:
             return Message(_("A problem was found in %(file)s: see the report."), {"file": first.file})
         if self.errors == 1:
             return first.message
-        where = {"count": self.errors, "file": first.file or "zip"}
+        if not first.file:
+            return Message(_("%(count)s problems were found: see the report."), {"count": self.errors})
+        where = {"count": self.errors, "file": first.file}
         return Message(_("%(count)s problems were found, the first in %(file)s: see the report."), where)

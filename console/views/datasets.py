@@ -141,12 +141,13 @@ def dataset_check(request: HttpRequest, project: str, pk: str) -> HttpResponse:
 def dataset_mend(request: HttpRequest, project: str, pk: str) -> HttpResponse:
     """Make a new version with the chosen mends, and go there."""
     base = load(request, Dataset, pk, Role.EDITOR, project)
+    chosen = request.POST.getlist("mends")
     try:
-        made = services.dataset_mend(dataset=base, user=request.user, mends=request.POST.getlist("mends"))
+        made = services.dataset_mend(dataset=base, user=request.user, mends=chosen)
     except Conflict as error:
         refuse(request, error)
-    except ValidationError as error:
-        messages.error(request, " ".join(error.messages))
+    except ValidationError as error:  # its codes are for programs; a page can only send none, or what is gone meanwhile
+        messages.error(request, " ".join(error.messages) if chosen else gettext("Choose at least one mend."))
     else:
         messages.success(request, gettext("%(name)s is being made.") % {"name": made.name})
         return redirect("dataset", project, made.pk)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -155,6 +156,7 @@ def test_a_training_in_the_way_is_named_with_its_link(editor, project, ready):
     )
     answer = editor.post(reverse("dataset_delete", args=[project.pk, ready.pk]), follow=True).content.decode()
     assert f'<a href="{reverse("training", args=[project.pk, training.pk])}" class="alert-link">busy run</a>' in answer
+    assert re.sub("<[^>]+>", "", answer).count("not finished: busy run.") == 1
     ready.refresh_from_db()
     assert ready.status == "READY"
     training.delete()
