@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -26,7 +27,23 @@ class NotJson(EngineError):
     pass
 
 
+class BrokenEncoding(EngineError):
+    """The body is not what its Content-Encoding says."""
+
+
+class InvalidRequest(FieldError):
+    pass
+
+
 class InvalidInstances(FieldError):
+    pass
+
+
+class InvalidForm(FieldError):
+    pass
+
+
+class InvalidTensor(FieldError):
     pass
 
 
@@ -72,6 +89,10 @@ class UnsupportedMediaType(EngineError):
     pass
 
 
+class UnsupportedEncoding(EngineError):
+    pass
+
+
 class TooBusy(EngineError):
     """The queue is full: the caller should come back in a moment."""
 
@@ -93,7 +114,11 @@ RETRY_SECONDS = 1
 # type -> (status, code). Both are part of the protocol: docs/serving.md lists them.
 TABLE: dict[type[EngineError], tuple[int, str]] = {
     NotJson: (400, "not_json"),
+    BrokenEncoding: (400, "broken_encoding"),
+    InvalidRequest: (400, "invalid_request"),
     InvalidInstances: (400, "invalid_instances"),
+    InvalidForm: (400, "invalid_form"),
+    InvalidTensor: (400, "invalid_tensor"),
     NotBase64: (400, "not_base64"),
     NotAnImage: (400, "not_an_image"),
     NotFound: (404, "not_found"),
@@ -102,6 +127,7 @@ TABLE: dict[type[EngineError], tuple[int, str]] = {
     TooManyInstances: (413, "too_many_instances"),
     BodyTooLarge: (413, "body_too_large"),
     UnsupportedMediaType: (415, "unsupported_media_type"),
+    UnsupportedEncoding: (415, "unsupported_encoding"),
     UnknownParameter: (422, "unknown_parameter"),
     InvalidParameter: (422, "invalid_parameter"),
     TooBusy: (429, "too_busy"),
@@ -121,12 +147,14 @@ class Response:
     content_type: bytes = b"application/json"
 
 
-def response(error: EngineError) -> Response:
+def response(error: EngineError, path: str) -> Response:
+    """Below /v2 `error` is the message itself, as the Open Inference Protocol wants it, with code and fields beside."""
     status, code = TABLE[type(error)]
     headers: list[tuple[bytes, bytes]] = []
     if status in (429, 503):
         headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allowed.encode()))
-    body = {"error": {"code": code, "message": error.message, "fields": error.fields}}
+    body: dict[str, Any] = {"code": code, "message": error.message, "fields": error.fields}
+    body = {**body, "error": error.message} if path.startswith("/v2/") else {"error": body}
     return Response(orjson.dumps(body), status, tuple(headers))

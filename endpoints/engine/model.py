@@ -97,6 +97,11 @@ def _bytes(instance: Any, index: int) -> bytes:
     field, text = f"instances[{index}].data", instance["data"]
     if not isinstance(text, str):
         raise NotBase64(field, "Must be a string: the image file in base64.")
+    return from_base64(text, field)
+
+
+def from_base64(text: str, field: str) -> bytes:
+    """Raises NotBase64."""
     try:
         # Command-line tools break base64 into lines; everything else that is foreign to it is an error.
         return binascii.a2b_base64("".join(text.split()), strict_mode=True)

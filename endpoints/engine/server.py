@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from endpoints.engine.bodies import Request
+from endpoints.engine.bodies import MAX_BODY, Request
 from endpoints.engine.errors import (
     BodyTooLarge,
     DeadlinePassed,
@@ -29,7 +29,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MAX_BODY = 10 * 1024 * 1024
 MAX_REQUESTS = 64  # at once, from their first byte on: bounds the memory that waiting bodies take
 DEADLINE_SECONDS = 58.0  # the web process gives up at 60: ours is the better answer
 
@@ -88,12 +87,12 @@ class App:
         try:
             answer = await self._answer(scope, receive)
         except EngineError as error:
-            answer = response(error)
+            answer = response(error, scope["path"])
         except ClientGone:
             return
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
-            answer = response(InferenceFailed("The engine failed. Its log says why."))
+            answer = response(InferenceFailed("The engine failed. Its log says why."), scope["path"])
         finally:
             self._in_flight -= 1
         await _send(send, answer)
@@ -102,14 +101,14 @@ class App:
         route = self._routes.get(scope["path"].rstrip("/"))
         if route is None:
             raise NotFound(f"There is nothing at {scope['path']}.")
-        if scope["method"] != route.method:
-            raise MethodNotAllowed(route.method)
+        if scope["method"] not in route.methods:
+            raise MethodNotAllowed(", ".join(route.methods))
         plane = self._plane
         if plane is None and route.needs_model:
             raise NotReady("The model is still loading.")
-        if plane is None or route.answer is None:
+        if plane is None or route.answer is None or (route.value and scope["method"] == "GET"):
             return Response(orjson.dumps(route.value))
-        if route.method == "GET":
+        if scope["method"] == "GET":
             return Response(orjson.dumps(await route.answer(plane, Request())))
         if self._in_flight > self._max_requests:
             raise TooBusy("Too many requests are waiting for this model.")

@@ -56,3 +56,28 @@ def body(answers: list[list[dict[str, Any]]]) -> list[Any]:
 def parameter_errors(parameters: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with the request's `parameters`, by name: this algorithm takes none."""
     return dict.fromkeys(parameters, "Image classification takes no parameters.")
+
+
+def input_limit(preprocessing: Mapping[str, Any]) -> tuple[int, int]:
+    """The largest (height, width) that the network is given."""
+    return preprocessing["input_size"], preprocessing["input_size"]
+
+
+def tensor_specs(model: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """What `tensors` gives: name -> (datatype of the Open Inference Protocol, shape with -1 for what varies)."""
+    shape = (-1, len(model["labels"]))
+    return {"labels": ("BYTES", shape), "scores": ("FP32", shape)}
+
+
+def tensors(
+    outputs: Mapping[str, np.ndarray],
+    sizes: Sequence[tuple[int, int]],
+    model: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+) -> dict[str, np.ndarray]:
+    """The answers of `postprocess` as arrays, highest score first: `labels` (N, classes) str, `scores` float32."""
+    answers = postprocess(outputs, sizes, model, parameters)
+    return {
+        "labels": np.array([[row["label"] for row in rows] for rows in answers], object),
+        "scores": np.array([[row["score"] for row in rows] for rows in answers], np.float32),
+    }

@@ -118,3 +118,40 @@ def parameter_errors(parameters: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(parameters.get("scores", False), bool):
         errors["scores"] = "Must be true or false."
     return errors
+
+
+def input_limit(preprocessing: Mapping[str, Any]) -> tuple[int, int]:
+    """The largest (height, width) that the network is given: its attention grows with the square of their product."""
+    return preprocessing["longest"], preprocessing["longest"]
+
+
+def tensor_specs(model: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """What `tensors` gives: name -> (datatype of the Open Inference Protocol, shape with -1 for what varies)."""
+    return {
+        "boxes": ("INT32", (-1, 4)),
+        "labels": ("BYTES", (-1,)),
+        "scores": ("FP32", (-1,)),
+        "counts": ("INT32", (-1,)),
+    }
+
+
+def tensors(
+    outputs: Mapping[str, np.ndarray],
+    sizes: Sequence[tuple[int, int]],
+    model: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+) -> dict[str, np.ndarray]:
+    """The answers of `postprocess` as arrays, the boxes of all images one after another.
+
+    `counts` (N,) int32 says how many belong to each image; `boxes` (M, 4) int32 xmin, ymin, xmax, ymax, `labels`
+    (M,) str, `scores` (M,) float32.
+    """
+    answers = postprocess(outputs, sizes, model, {**parameters, "scores": True})
+    found = [pair for boxes in answers for box in boxes for pair in box.items()]
+    corners = [[box[side] for side in ("xmin", "ymin", "xmax", "ymax")] for _, box in found]
+    return {
+        "boxes": np.array(corners, np.int32).reshape(-1, 4),
+        "labels": np.array([label for label, _ in found], object),
+        "scores": np.array([box["score"] for _, box in found], np.float32),
+        "counts": np.array([len(boxes) for boxes in answers], np.int32),
+    }
