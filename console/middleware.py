@@ -7,7 +7,7 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.shortcuts import resolve_url
+from django.shortcuts import render, resolve_url
 from django.utils.deprecation import MiddlewareMixin
 
 from training import disk
@@ -32,6 +32,21 @@ class Sessions(SessionMiddleware):
                 raise
             logger.warning("the session was not saved: %s", error.__context__)
             return response
+
+
+class NotAllowedMiddleware(MiddlewareMixin):
+    """A page for a person who opens what only a button asks for: after a login, for instance, that came in between.
+
+    The last of all, so that its page gets what the others do to one.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        for_person = request.accepts("text/html") and not request.path.startswith("/api/")
+        if response.status_code != 405 or not for_person:
+            return response
+        page = render(request, "405.html", status=405)
+        page.headers["Allow"] = response.headers["Allow"]
+        return page
 
 
 class PagesMiddleware(MiddlewareMixin):

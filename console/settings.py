@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "console.middleware.NotAllowedMiddleware",
 ]
 ROOT_URLCONF = "console.urls"
 ASGI_APPLICATION = "console.asgi.application"
@@ -253,7 +254,9 @@ LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 TENSORBOARD_IDLE_SECONDS = env.int("TENSORBOARD_IDLE_SECONDS", default=600)
 ENGINE_READY_SECONDS = env.int("ENGINE_READY_SECONDS", default=180)  # to load a model, warm it up and probe it
 CAPACITY_AUTOMATIC = env.bool("CAPACITY_AUTOMATIC", default=True)  # measure each stage once, when it is ACTIVE
-SERVING_THREADS = env.int("SERVING_THREADS", default=0)  # per engine process; 0: all cores
+SERVING_THREADS = env.int("SERVING_THREADS", default=0)  # per engine process; 0: its share of the cores
+# An engine that takes more is replaced; 0: four times what it took when it became ready, at least 2 GiB.
+STAGE_ENGINE_MEMORY_BYTES = env.int("STAGE_ENGINE_MEMORY_BYTES", default=0)
 STAGE_STATISTICS_DAYS = env.int("STAGE_STATISTICS_DAYS", default=90)  # how long the minutes of a stage's calls are kept
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # who may read /metrics; empty: this machine only
 

@@ -168,7 +168,7 @@ class TrainingForm(ServiceForm):
             project=self.project,
             user=user,
             **{key: values[key] for key in ("name", "description", "dataset", "algorithm", "checkpoint")},
-            hyperparameters={key.removeprefix(PREFIX): value for key, value in values.items() if PREFIX in key},
+            hyperparameters=self._hyperparameters(),
             initial_weights=weights,
             weights_folder=model_weights_folder(model=model) if model else "",
             experiment=self._experiment(user),
@@ -177,6 +177,12 @@ class TrainingForm(ServiceForm):
             priority=values["priority"] or 0,
             early_stopping=values["early_stopping"] or 0,
         )
+
+    def _hyperparameters(self) -> dict[str, Any]:
+        """Those of the form, and what else was sent as one, for the service to refuse it by name."""
+        sent = {name: value for name, value in self.data.items() if name.startswith(PREFIX)}
+        known = {name: value for name, value in self.cleaned_data.items() if name.startswith(PREFIX)}
+        return {name.removeprefix(PREFIX): value for name, value in {**sent, **known}.items()}
 
     def _experiment(self, user: Any) -> Experiment | None:
         name = self.cleaned_data["new_experiment"]
@@ -205,7 +211,9 @@ def initial(values: Mapping[str, Any], algorithm: Algorithm | None) -> dict[str,
 
     Hyperparameters are left out when they were shown for another algorithm: they take the new one's defaults.
     """
-    nested = {f"{PREFIX}{name}": written(value) for name, value in values.get("hyperparameters", {}).items()}
+    given = values.get("hyperparameters")
+    known = given if isinstance(given, Mapping) else {}  # a query string may hold anything
+    nested = {f"{PREFIX}{name}": written(value) for name, value in known.items()}
     flat = {key: value for key, value in values.items() if key != "hyperparameters"} | nested
     key = algorithm.key if algorithm else ""
     if flat.get("shown_algorithm", key) != key:

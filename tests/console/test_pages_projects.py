@@ -147,6 +147,13 @@ def test_a_form_without_its_token_is_refused_in_words(people, project):
     assert not Project.objects.filter(name="Forged").exists()
 
 
+def test_what_only_a_button_may_ask_for_is_explained_to_who_opens_it_as_a_page(browser_of, people, project):
+    answer = browser_of(people.editor).get(reverse("logs_delete", args=[project.pk]), headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert "press the button again" in answer.text
+    assert reverse("datasets", args=[project.pk]) in answer.text  # the menu
+
+
 def test_a_failure_of_the_console_says_so(browser_of, people, project, settings):
     settings.NODE_MODULES = project.pk  # not a path: the icons of every page fail
     client = browser_of(people.viewer)

@@ -79,6 +79,17 @@ def test_a_wrong_hyperparameter_is_refused_beside_its_field_with_the_range(creat
     assert not Training.objects.exists()
 
 
+def test_what_is_no_hyperparameter_of_the_algorithm_is_refused_by_name(create, pets):
+    answer = create(name="a", algorithm=pets.algorithm, dataset=pets.pk, hyperparameters__momentum="0.9")
+    assert "momentum is not a hyperparameter of Image Classification." in answer.text
+    assert not Training.objects.exists()
+
+
+def test_nonsense_in_the_query_string_does_not_keep_the_form_from_being_shown(editor, project, pets):
+    query = {"hyperparameters": "x", "dataset": "x", "algorithm": "x", "priority": "x", "hyperparameters.input_size": "x"}
+    assert editor.get(reverse("training_create", args=[project.pk]), query).status_code == 200
+
+
 def test_the_form_shows_default_range_and_the_hint_of_every_hyperparameter(editor, project, pets):
     text = editor.get(reverse("training_create", args=[project.pk]), {"algorithm": pets.algorithm}).content.decode()
     for parameter in served.algorithms.get(pets.algorithm).hyperparameters:
