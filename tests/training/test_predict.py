@@ -87,7 +87,7 @@ def test_the_class_map_is_torchs_where_few_classes_of_many_win():
     logits += random.normal(scale=0.3, size=logits.shape).astype(np.float32)
     full = torch.nn.functional.interpolate(torch.from_numpy(logits)[None], (512, 512), mode="bilinear")[0]
     ours = segmentation.class_map(logits, (512, 512))
-    assert 3 < len(np.unique(ours)) < 30
+    assert 3 < len(np.unique(ours)) < 50
     assert (ours == full.argmax(0).numpy()).mean() > 0.99999
 
 
