@@ -156,5 +156,5 @@ def response(error: EngineError, path: str) -> Response:
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allowed.encode()))
     body: dict[str, Any] = {"code": code, "message": error.message, "fields": error.fields}
-    body = {**body, "error": error.message} if path.startswith("/v2/") else {"error": body}
+    body = {**body, "error": error.message} if path.split("/")[1:2] == ["v2"] else {"error": body}
     return Response(orjson.dumps(body), status, tuple(headers))

@@ -54,7 +54,8 @@ class Client:
     def __init__(self, app):
         self.app = app
 
-    async def request(self, method, path, chunks=(b"",), headers=None, disconnect=False):
+    async def exchange(self, method, path, chunks=(b"",), headers=None, disconnect=False):
+        """-> (status, body, headers); None when nothing was answered."""
         messages = [
             {"type": "http.request", "body": chunk, "more_body": disconnect or i < len(chunks) - 1}
             for i, chunk in enumerate(chunks)
@@ -73,10 +74,22 @@ class Client:
         if not sent:
             return None
         answer = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
-        return sent[0]["status"], json.loads(sent[1]["body"]), answer
+        return sent[0]["status"], sent[1]["body"], answer
+
+    async def request(self, *arguments, **options):
+        """-> (status, the JSON of the body, headers)"""
+        answer = await self.exchange(*arguments, **options)
+        return answer and (answer[0], json.loads(answer[1]), answer[2])
 
     async def post(self, body, path="/inference"):
         return await self.request("POST", path, [body if isinstance(body, bytes) else json.dumps(body).encode()])
+
+
+def form(*parts):
+    """(field, content) of each part -> (headers, body) of a form with files."""
+    head = 'Content-Disposition: form-data; name="{}"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+    body = b"".join(b"--limit\r\n" + head.format(name).encode() + content + b"\r\n" for name, content in parts)
+    return {"content-type": "multipart/form-data; boundary=limit"}, body + b"--limit--\r\n"
 
 
 def png(size=(40, 20), mode="RGB"):

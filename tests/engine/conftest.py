@@ -31,6 +31,7 @@ def ask(model, toy):
     def run(scenario, **limits):
         async def session():
             plane = DataPlane(model, toy, threads=2)
+            plane.info = {"runtime": "toy"}
             app = App(routes("shapes", "/inference", "1"), lambda: plane, pytest.fail, **limits)
             inbox, ready = asyncio.Queue(), asyncio.Event()
             await inbox.put({"type": "lifespan.startup"})
