@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.core.cache import cache
 
+from endpoints import kept_images
+from endpoints.models import Stage
 from endpoints.services.logs import engine_logs
 from models_registry.models import Model
 from training import space
@@ -16,7 +18,7 @@ from training.disk import size_of
 from training.models import Project
 from training.space import Part
 
-KINDS = ("datasets", "uploads", "checkpoints", "tensorboard", "logs", "models")
+KINDS = ("datasets", "uploads", "checkpoints", "tensorboard", "logs", "models", "images")
 LARGEST = 20
 SLOW_SECONDS = 1.0  # a measurement that took longer is shown again for KEPT_SECONDS
 KEPT_SECONDS = 30
@@ -84,6 +86,9 @@ def _parts(project: Project) -> Iterator[Part]:
     for model in Model.objects.filter(project=project).only("name").iterator():
         if size := size_of(model.folder) + size_of(model.folder.with_suffix(".tmp")):
             yield Part("models", "model", model.pk, model.name, size)
+    for stage in Stage.objects.filter(endpoint__project=project).select_related("endpoint").iterator():
+        if size := size_of(kept_images.folder(stage.pk)):
+            yield Part("images", "endpoint", stage.endpoint_id, f"{stage.endpoint.name} / {stage.name}", size)
     for row, log, rotated in engine_logs(project):
         if size := size_of(log) + size_of(rotated):
             name = f"{row.stage.endpoint.name} / {row.stage.name}"

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console.views import capacity, endpoints, stages, tryit
+from console.views import capacity, endpoints, figures, keys, stages, tryit
 
 ENDPOINT = "projects/<str:project>/endpoints/<str:pk>/"
 STAGES = "projects/<str:project>/endpoints/<str:endpoint>/stages/"
@@ -12,8 +12,10 @@ urlpatterns = [
     path(ENDPOINT, endpoints.endpoint, name="endpoint"),
     path(f"{ENDPOINT}delete/", endpoints.endpoint_delete, name="endpoint_delete"),
     path(f"{ENDPOINT}default/<str:stage>/", endpoints.endpoint_default, name="endpoint_default"),
-    path(f"{ENDPOINT}keys/", endpoints.key_create, name="key_create"),
-    path(f"{ENDPOINT}keys/<str:prefix>/revoke/", endpoints.key_revoke, name="key_revoke"),
+    path(f"{ENDPOINT}keys/", keys.key_create, name="key_create"),
+    path(f"{ENDPOINT}keys/<str:prefix>/limit/", keys.key_limit, name="key_limit"),
+    path(f"{ENDPOINT}keys/<str:prefix>/rotate/", keys.key_rotate, name="key_rotate"),
+    path(f"{ENDPOINT}keys/<str:prefix>/revoke/", keys.key_revoke, name="key_revoke"),
     path(f"{STAGES}new/", stages.stage_create, name="stage_create"),
     path(STAGE, stages.stage, name="stage"),
     path(f"{STAGE}delete/", stages.stage_delete, name="stage_delete"),
@@ -24,5 +26,7 @@ urlpatterns = [
     path(f"{STAGE}try/", tryit.stage_try, name="stage_try"),
     path(f"{STAGE}input.json", tryit.stage_input, name="stage_input"),
     path(f"{STAGE}sample/", tryit.stage_sample, name="stage_sample"),
-    path(f"{STAGE}statistics/", stages.stage_statistics, name="stage_statistics"),
+    path(f"{STAGE}statistics/", figures.stage_statistics, name="stage_statistics"),
+    path(f"{STAGE}images/", figures.stage_keep_images, name="stage_keep_images"),
+    path(f"{STAGE}requests/<int:record>/image/", figures.stage_request_image, name="stage_request_image"),
 ]

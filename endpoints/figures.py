@@ -12,9 +12,6 @@ from endpoints.models import Figures, Stage
 from endpoints.statistics import summary
 
 DAY = 86400
-REQUEST_FIELDS = (
-    "id", "at", "path", "status", "milliseconds", "bytes_in", "bytes_out", "batch_size", "image", "key_prefix", "error",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,12 +41,12 @@ PERIODS = {
 }
 
 
-def stage_statistics(stage: Stage, hours: int = 1, period: str = "") -> dict[str, Any]:
+def stage_figures(stage: Stage, hours: int = 1, period: str = "") -> dict[str, Any]:
     """What the stage did in the last `hours`, by the minute, or in a `period` of PERIODS, by its steps.
 
     -> {"calls", "succeeded", "client_errors", "server_errors", "bytes_in", "bytes_out", "p50", "p95", "p99" (ms, None
     without calls), "batch_size" (the mean; None when unknown), "since", "until", "step_seconds", "minutes": [the same
-    for each minute or step with calls, and "minute", when it begins], "requests": [newest first]}.
+    for each minute or step with calls, and "minute", when it begins]}.
     """
     now, chosen = timezone.now(), PERIODS[period] if period else Period(60, hours * 60)
     since = chosen.since(now) if period else now - timedelta(hours=hours)
@@ -61,8 +58,12 @@ def stage_statistics(stage: Stage, hours: int = 1, period: str = "") -> dict[str
         "until": now,
         "step_seconds": chosen.step,
         "minutes": [{"minute": at, **summary([row for _at, row in group])} for at, group in steps],
-        "requests": list(records.recent(stage).values(*REQUEST_FIELDS)[: records.RECENT]),
     }
+
+
+def stage_statistics(stage: Stage, hours: int = 1, period: str = "") -> dict[str, Any]:
+    """`stage_figures`, and the "requests" that are kept one by one, newest first."""
+    return {**stage_figures(stage, hours, period), "requests": list(records.recent(stage)[: records.RECENT])}
 
 
 def _rows(stage: Stage, since: datetime, step: int) -> list[tuple[datetime, Figures]]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from endpoints.statistics import Call
 
 RECENT = 200  # calls of a stage and class that are kept one by one
+IMAGES = 200  # of a stage, whatever the class
 CLASSES = {"2xx": (0, 399), "4xx": (400, 499), "5xx": (500, 999)}  # lowest and highest status
 
 
@@ -34,6 +35,8 @@ def write(stage_id: str, rows: "list[tuple[Call, str]]") -> None:
     RequestRecord.objects.bulk_create(_row(stage_id, call, image) for call, image in reversed(newest))
     for name in seen:
         _prune(stage_id, name)
+    if any(image for _call, image in newest):
+        _prune_images(stage_id)
 
 
 def _class(status: int) -> str:
@@ -63,3 +66,10 @@ def _prune(stage_id: str, status_class: str) -> None:
     images = list(old.exclude(image="").values_list("image", flat=True))
     old.delete()
     transaction.on_commit(lambda: kept_images.remove(stage_id, images))
+
+
+def _prune_images(stage_id: str) -> None:
+    rows = RequestRecord.objects.filter(stage_id=stage_id).exclude(image="").order_by("-at", "-pk")
+    old = dict(rows.values_list("pk", "image")[IMAGES:])
+    RequestRecord.objects.filter(pk__in=old).update(image="")
+    transaction.on_commit(lambda: kept_images.remove(stage_id, old.values()))

@@ -1,12 +1,10 @@
-"""What an endpoint, a stage and a key look like on the wire, and what may be sent to make one."""
-
-from typing import Any
+"""What an endpoint and a stage look like on the wire, and what may be sent to make one."""
 
 from rest_framework import serializers
 
 from console.addresses import absolute
 from console.api.base import CreateSerializer, OwnedSerializer, Reference, StoredMessage
-from endpoints.models import Access, Endpoint, EndpointKey, Stage, StageResource
+from endpoints.models import Access, Endpoint, Stage, StageResource
 from models_registry.models import Model
 
 PATH_HELP = "where the model answers below the stage's URL; default /inference"
@@ -49,7 +47,7 @@ class StageSerializer(StageInEndpointSerializer):
         model = Stage
         fields = (
             *StageInEndpointSerializer.Meta.fields,
-            "endpoint", "endpoint_name", "description", "created_at", "updated_at",
+            "endpoint", "endpoint_name", "description", "keep_images", "created_at", "updated_at",
         )  # fmt: skip
 
 
@@ -105,71 +103,3 @@ class ResourceAddSerializer(serializers.Serializer):
 
 class DefaultStageSerializer(serializers.Serializer):
     stage = Reference(queryset=Stage.objects.all(), help_text="the id of one of the endpoint's ACTIVE stages")
-
-
-class KeySerializer(serializers.ModelSerializer):
-    """A key is known by its prefix, the part before its dot. The row's own id holds the hash, so it stays inside."""
-
-    id = serializers.CharField(source="prefix", read_only=True)
-    created_at = serializers.DateTimeField(source="created", read_only=True)
-
-    class Meta:
-        model = EndpointKey
-        fields = ("id", "name", "created_at", "last_used_at", "revoked")
-
-
-class KeyCreatedSerializer(KeySerializer):
-    key = serializers.SerializerMethodField(help_text="shown this once")
-
-    class Meta:
-        model = EndpointKey
-        fields = (*KeySerializer.Meta.fields, "key")
-
-    def get_key(self, row: EndpointKey) -> str:
-        return str(self.context["key"])
-
-
-class KeyCreateSerializer(serializers.Serializer):
-    name = serializers.CharField()
-
-
-class CountsSerializer(serializers.Serializer):
-    """The calls of a span of time. Percentiles are milliseconds, null without calls."""
-
-    calls = serializers.IntegerField()
-    succeeded = serializers.IntegerField()
-    client_errors = serializers.IntegerField()
-    server_errors = serializers.IntegerField()
-    bytes_in = serializers.IntegerField()
-    bytes_out = serializers.IntegerField()
-    p50 = serializers.FloatField(allow_null=True)
-    p95 = serializers.FloatField(allow_null=True)
-    p99 = serializers.FloatField(allow_null=True)
-
-
-class MinuteSerializer(CountsSerializer):
-    minute = serializers.DateTimeField()
-
-
-class CallSerializer(serializers.Serializer):
-    at = serializers.DateTimeField()
-    path = serializers.CharField()
-    status = serializers.IntegerField()
-    milliseconds = serializers.FloatField()
-    bytes_in = serializers.IntegerField()
-    key_prefix = serializers.CharField()
-    error = serializers.CharField()
-
-
-class StatisticsSerializer(CountsSerializer):
-    minutes = MinuteSerializer(many=True)
-    requests = CallSerializer(many=True, help_text="the newest calls, newest first")
-
-
-class HoursSerializer(serializers.Serializer):
-    hours = serializers.IntegerField(min_value=1, max_value=24 * 30, default=1, help_text="of the last so many hours")
-
-    def hours_of(self) -> int:
-        self.is_valid(raise_exception=True)
-        data: dict[str, Any] = self.validated_data
-        return int(data["hours"])

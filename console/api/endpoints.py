@@ -9,23 +9,21 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from console.api.base import OwnedViewSet, ScopedViewSet
+from console.api.base import OwnedViewSet
 from console.api.endpoint_fields import (
     DefaultStageSerializer,
     EndpointCreatedSerializer,
     EndpointCreateSerializer,
     EndpointRowSerializer,
     EndpointSerializer,
-    HoursSerializer,
-    KeyCreatedSerializer,
-    KeyCreateSerializer,
-    KeySerializer,
     ResourceAddSerializer,
     ResourceSerializer,
     StageCreateSerializer,
     StageSerializer,
-    StatisticsSerializer,
 )
+from console.api.key_fields import KeyCreatedSerializer, KeyCreateSerializer, KeySerializer
+from console.api.statistics import StatisticsActions
+from console.api.statistics_fields import KeepImagesSerializer
 from endpoints import services
 from endpoints.models import Endpoint, EndpointKey, Stage
 
@@ -99,7 +97,7 @@ class EndpointViewSet(OwnedViewSet):
         return Response(status=204)
 
 
-class StageViewSet(ScopedViewSet):
+class StageViewSet(StatisticsActions):
     """One stage; an endpoint lists its own."""
 
     queryset = Stage.objects.all()
@@ -108,18 +106,18 @@ class StageViewSet(ScopedViewSet):
     def retrieve(self, request: Request, pk: str) -> Response:
         return self.answer(self.get_object())
 
+    @extend_schema(request=KeepImagesSerializer, responses=StageSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Switch the keeping of images on, or off, which removes those that are kept."""
+        stage = self.get_object()
+        keep = self.body(KeepImagesSerializer)["keep_images"]
+        services.stage_keep_images(stage=stage, user=request.user, keep=keep)
+        return self.answer(stage)
+
     def destroy(self, request: Request, pk: str) -> Response:
         """Undeploy and delete. 409 for the default stage."""
         services.stage_delete(stage=self.get_object(), user=request.user)
         return Response(status=204)
-
-    @extend_schema(parameters=[HoursSerializer], responses=StatisticsSerializer)
-    @action(detail=True)
-    def statistics(self, request: Request, pk: str) -> Response:
-        """Calls, errors and latencies, by the minute, and the newest calls."""
-        hours = HoursSerializer(data=request.query_params).hours_of()
-        figures = services.stage_statistics(stage=self.get_object(), hours=hours)
-        return Response(StatisticsSerializer(figures).data)
 
     @extend_schema(request=ResourceAddSerializer, responses={201: ResourceSerializer})
     @action(detail=True, methods=["post"])

@@ -10,6 +10,7 @@ from console.api.datasets import DatasetViewSet
 from console.api.endpoints import EndpointViewSet, StageViewSet
 from console.api.errors import not_found
 from console.api.experiments import ExperimentViewSet
+from console.api.keys import KeyViewSet
 from console.api.models import ModelViewSet
 from console.api.projects import ProjectViewSet
 from console.api.space import SpaceView
@@ -26,6 +27,7 @@ router.register("trainings", TrainingViewSet, basename="api-training")
 router.register("models", ModelViewSet, basename="api-model")
 router.register("endpoints", EndpointViewSet, basename="api-endpoint")
 router.register("stages", StageViewSet, basename="api-stage")
+router.register("keys", KeyViewSet, basename="api-key")
 
 nothing_here = api_view(["GET", "POST", "PUT", "PATCH", "DELETE"])(not_found)
 nothing_here.cls.schema = None

@@ -52,7 +52,3 @@ class ResourceForm(_ServingForm):
     path = forms.CharField(
         label=_("Resource path"), max_length=100, help_text=_("Another one than those that the stage has already.")
     )
-
-
-class KeyForm(ServiceForm):
-    name = forms.CharField(label=_("Name of the new key"), max_length=50)

@@ -1,10 +1,10 @@
-"""Endpoints: the list and its detail tabs, making one, its default stage, its keys."""
+"""Endpoints: the list and its detail tabs, making one, its default stage. Their keys: console/views/keys.py."""
 
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -15,7 +15,8 @@ from django.views.decorators.http import require_GET, require_POST
 from console.access import load, load_project
 from console.addresses import absolute
 from console.answers import refuse
-from console.forms.endpoints import EndpointForm, KeyForm
+from console.forms.endpoints import EndpointForm
+from console.forms.keys import GRACES, KeyForm
 from console.views.lists import Column, List, Tab, show
 from endpoints import services
 from endpoints.models import Endpoint, Stage
@@ -64,10 +65,11 @@ def endpoints(request: HttpRequest, project: str) -> HttpResponse:
 
 @require_GET
 def endpoint(request: HttpRequest, project: str, pk: str) -> HttpResponse:
-    return _page(request, load(request, Endpoint, pk, project=project))
+    return page(request, load(request, Endpoint, pk, project=project))
 
 
-def _page(request: HttpRequest, chosen: Endpoint, key_form: KeyForm | None = None) -> HttpResponse:
+def page(request: HttpRequest, chosen: Endpoint, key_form: KeyForm | None = None) -> HttpResponse:
+    """The list with the detail of one below it."""
     stages = list(chosen.stages.prefetch_related("resources__model"))
     context = {
         "stages": stages,
@@ -75,6 +77,7 @@ def _page(request: HttpRequest, chosen: Endpoint, key_form: KeyForm | None = Non
         "url": absolute(request, chosen.path),
         "keys": chosen.keys.order_by("revoked", "-created"),
         "key_form": key_form or KeyForm(),
+        "graces": GRACES,
         "events": chosen.events().select_related("actor"),
     }
     return show(request, LIST, _rows(chosen.project), chosen, TABS, **context)
@@ -95,13 +98,13 @@ def endpoint_create(request: HttpRequest, project: str) -> HttpResponse:
         values = form.cleaned_data | {"resource_path": form.cleaned_data["resource_path"] or "/inference"}
         made = form.call(services.endpoint_create, project=home, user=request.user, **values)
         if made:
-            _show_key(request, made[0], made[1])
-            return _page(request, made[0]) if made[1] else redirect("endpoint", project, made[0].pk)
+            show_key(request, made[0], made[1])
+            return page(request, made[0]) if made[1] else redirect("endpoint", project, made[0].pk)
     context = {"form": form, "heading": _("Create endpoint"), "back": reverse("endpoints", args=[project])}
     return render(request, "endpoints/create.html", context)
 
 
-def _show_key(request: HttpRequest, owner: Endpoint, key: str) -> None:
+def show_key(request: HttpRequest, owner: Endpoint, key: str) -> None:
     """On top of the page that answers this very request, where no polling takes it away."""
     if key:
         messages.success(request, render_to_string("endpoints/_key.html", {"key": key, "endpoint": owner}))
@@ -128,27 +131,3 @@ def endpoint_default(request: HttpRequest, project: str, pk: str, stage: str) ->
     except ServiceError as error:
         refuse(request, error)
     return redirect("endpoint", project, pk)
-
-
-@never_cache
-@require_POST
-def key_create(request: HttpRequest, project: str, pk: str) -> HttpResponse:
-    """The answer is the page of the keys (?tab=keys) with the new one, which cannot be shown again."""
-    owner = load(request, Endpoint, pk, Role.EDITOR, project)
-    form = KeyForm(request.POST)
-    made = None
-    if form.is_valid():
-        made = form.call(services.key_create, endpoint=owner, user=request.user, **form.cleaned_data)
-    if made:
-        _show_key(request, owner, made[1])
-    return _page(request, owner, KeyForm() if made else form)
-
-
-@require_POST
-def key_revoke(request: HttpRequest, project: str, pk: str, prefix: str) -> HttpResponse:
-    owner = load(request, Endpoint, pk, Role.EDITOR, project)
-    try:
-        services.key_revoke(key=get_object_or_404(owner.keys, prefix=prefix), user=request.user)
-    except ServiceError as error:
-        refuse(request, error)
-    return redirect(f"{reverse('endpoint', args=[project, pk])}?tab=keys")

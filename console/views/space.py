@@ -24,6 +24,7 @@ LABELS = {
     "tensorboard": _("TensorBoard"),
     "logs": _("Logs"),
     "models": _("Models"),
+    "images": _("Images of requests"),
 }
 
 

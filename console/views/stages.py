@@ -1,13 +1,11 @@
-"""A stage: its page, its statistics, and what can be done to it."""
+"""A stage: its page, and what can be done to it. Its figures: console/views/figures.py."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
@@ -17,13 +15,13 @@ from console.access import load
 from console.addresses import absolute
 from console.answers import refuse
 from console.forms.endpoints import ResourceForm, StageForm
+from console.views import figures
 from console.views.tryit import LARGEST_IMAGE, SENTENCES
 from endpoints import services
 from endpoints.models import Endpoint, Stage
 from training.errors import ServiceError
 from training.models import Role
 
-HOURS = {1: _("1 hour"), 24: _("24 hours"), 168: _("7 days")}
 UNFINISHED = (Stage.Status.CREATE_REQUESTED, Stage.Status.DEPLOY_IN_PROGRESS, Stage.Status.DELETE_IN_PROGRESS)
 
 
@@ -32,13 +30,13 @@ def stage(request: HttpRequest, project: str, endpoint: str, pk: str) -> HttpRes
     """The page. What moves asks for itself: the status until it is another one, and the figures."""
     chosen = _stage(request, project, pk)
     if request.htmx.target == "figures":  # type: ignore[attr-defined]
-        return render(request, "endpoints/_figures.html", _figures(request, chosen))
+        return render(request, "endpoints/_figures.html", figures.context(request, chosen))
     if request.htmx.target == "status":  # type: ignore[attr-defined]
         response = render(request, "endpoints/_status.html", {"stage": chosen})
         if request.GET.get("seen") != chosen.status:
             response.headers["HX-Refresh"] = "true"
         return response
-    return render(request, "endpoints/stage.html", _context(request, chosen) | _figures(request, chosen))
+    return render(request, "endpoints/stage.html", _context(request, chosen) | figures.context(request, chosen))
 
 
 def _stage(request: HttpRequest, project: str, pk: str, role: str = Role.VIEWER) -> Stage:
@@ -59,47 +57,6 @@ def _context(request: HttpRequest, chosen: Stage) -> dict[str, Any]:
         "sentences": SENTENCES,
         "resource_form": ResourceForm(project=chosen.endpoint.project),
     }
-
-
-def _figures(request: HttpRequest, chosen: Stage) -> dict[str, Any]:
-    hours = _hours(request)
-    return {"stage": chosen, "figures": services.stage_statistics(chosen, hours), "hours": hours, "spans": HOURS}
-
-
-def _hours(request: HttpRequest) -> int:
-    asked = request.GET.get("hours", "")
-    return next((hours for hours in HOURS if str(hours) == asked), 1)
-
-
-@require_GET
-def stage_statistics(request: HttpRequest, project: str, endpoint: str, pk: str) -> JsonResponse:
-    """Requests and times over time, as static/js/charts.js wants them."""
-    chosen, hours, now = _stage(request, project, pk), _hours(request), int(timezone.now().timestamp())
-    minutes = services.stage_statistics(chosen, hours)["minutes"]
-    kinds = (
-        ("server_errors", _("server error"), "bad"),
-        ("client_errors", _("request error"), "warning"),
-        ("succeeded", _("success"), "good"),
-    )
-    times = (("p50", "p50", ""), ("p95", "p95", ""), ("p99", "p99", ""))
-    charts = [
-        {"title": gettext("Requests a minute"), "stacked": True, "series": _series(minutes, kinds)},
-        {"title": gettext("Time to answer, in ms"), "series": _series(minutes, times)},
-    ]
-    shown = {"x": "time", "from": now - hours * 3600, "to": now}
-    return JsonResponse({**shown, "unfinished": True, "charts": charts if minutes else []})
-
-
-def _series(minutes: list[dict[str, Any]], names: Iterable[tuple[str, Any, str]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "label": str(label),
-            "tone": tone,
-            "points": [[int(row["minute"].timestamp()), row[name]] for row in minutes],
-        }
-        for name, label, tone in names
-    ]
 
 
 def stage_create(request: HttpRequest, project: str, endpoint: str) -> HttpResponse:
@@ -123,7 +80,7 @@ def resource_add(request: HttpRequest, project: str, endpoint: str, pk: str) -> 
         added = form.call(services.resource_add, stage=chosen, user=request.user, **form.cleaned_data)
         if added:
             return redirect("stage", project, endpoint, pk)
-    context = _context(request, chosen) | _figures(request, chosen) | {"resource_form": form}
+    context = _context(request, chosen) | figures.context(request, chosen) | {"resource_form": form}
     return render(request, "endpoints/stage.html", context)
 
 

@@ -1,11 +1,12 @@
 """Stages and their resources. The supervisor brings the engine processes in line with these rows."""
 
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from endpoints import routes
+from endpoints import kept_images, routes
 from endpoints.models import Endpoint, Stage, StageResource
 from endpoints.services import checks
 from endpoints.services.endpoints import endpoint_refresh
@@ -111,6 +112,7 @@ def stage_remove(*, stage: Stage) -> None:
     """
     endpoint = stage.endpoint
     lifecycle.record(stage, "deleted", from_status=stage.status)
+    transaction.on_commit(partial(kept_images.clear, stage.pk))
     stage.delete()
     if endpoint.status == Endpoint.Status.DELETE_IN_PROGRESS and not endpoint.stages.exists():
         lifecycle.record(endpoint, "deleted", from_status=endpoint.status)

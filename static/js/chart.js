@@ -3,7 +3,6 @@ import { make } from "./dom.js";
 
 const HEIGHT = 240;
 const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 50000, 100000]; // bars count: no half a call
-const HALF_A_MINUTE = 30; // seconds on both sides of a period, so that the outer bars are not cut in half
 
 const ink = (element) => getComputedStyle(element).color;
 const grid = () => (dark() ? "rgba(255, 255, 255, .08)" : "rgba(24, 36, 51, .08)");
@@ -59,6 +58,7 @@ export class Chart {
       width: this.stage.clientWidth || 400,
       height: HEIGHT,
       legend: { show: false },
+      ...(this.period?.zone && { tzDate: (time) => uPlot.tzDate(new Date(time * 1000), this.period.zone) }),
       cursor: { drag: { x: true, y: false }, points: { size: 7 }, sync: { key: this.options.sync } },
       scales: { x: { time: this.options.time, range: (plot, low, high) => this.span(low, high) }, y: { range: (plot, low, high) => this.range(low, high) } },
       axes: [along, { ...axis, values: labels, size: 60, incrs: this.description.stacked ? WHOLE : undefined }],
@@ -87,7 +87,7 @@ export class Chart {
     const xs = this.data[0];
     this.whole = xs.length < 2 || (low === xs[0] && high === xs.at(-1));
     if (!this.whole) return [low, high];
-    if (this.period) return [this.period.from - HALF_A_MINUTE, this.period.to + HALF_A_MINUTE];
+    if (this.period) return [this.period.from - this.period.step / 2, this.period.to + this.period.step / 2]; // no outer bar is cut
     return xs.length < 2 ? [0, xs[0] * 1.1 || 1] : [low, high];
   }
 
@@ -128,12 +128,18 @@ export class Chart {
   clock(times) {
     const days = times.at(-1) - times[0] > 2 * 86400;
     const form = days ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false };
-    return times.map((time) => new Date(time * 1000).toLocaleString(document.documentElement.lang, form));
+    return times.map((time) => this.moment(time, form));
   }
 
   at(index) {
     const x = this.data[0][index];
-    return this.options.time ? new Date(x * 1000).toLocaleString(document.documentElement.lang) : `${this.options.text.step} ${x}`;
+    if (!this.options.time) return `${this.options.text.step} ${x}`;
+    const clock = this.period.zone ? {} : { hour: "2-digit", minute: "2-digit" };
+    return this.moment(x, { year: "numeric", month: "short", day: "numeric", weekday: "short", ...clock });
+  }
+
+  moment(time, form) {
+    return new Date(time * 1000).toLocaleString(document.documentElement.lang, { ...form, timeZone: this.period.zone });
   }
 
   showTip() {

@@ -1,9 +1,10 @@
 /* Live charts. An element with data-charts="<url>" is filled with one chart for each entry of the JSON:
  *
- *   {"unfinished": true, "x": "step"|"time", "from": 0, "to": 0,
+ *   {"unfinished": true, "x": "step"|"time", "from": 0, "to": 0, "step": 60, "zone": "Asia/Seoul",
  *    "charts": [{"title", "stacked": false, "series": [{"name", "label", "tone", "points": [[x, value], ...]}]}]}
  *
- * With "time", x is in seconds since 1970, and "from" and "to" are the period that is shown, whatever points there are.
+ * With "time", x is in seconds since 1970, "from" and "to" are the period that is shown, whatever points there are, and
+ * "step" is how many seconds one point stands for. "zone" is given where points are days: those of that time zone.
  * A stacked chart has bars: its first series on top of the second, and so on. "tone" ("good", "warning", "bad") chooses
  * a colour by meaning. While "unfinished" is true the URL is asked again every data-every milliseconds, and the data of the charts is
  * exchanged: a chart, its zoom and its hidden series survive. Texts come from data-text-*. */
@@ -38,7 +39,7 @@ class Board {
 
   /** -> whether to ask again. */
   show(answer) {
-    const period = answer.x === "time" ? { from: answer.from, to: answer.to } : null;
+    const period = answer.x === "time" ? { from: answer.from, to: answer.to, step: answer.step, zone: answer.zone } : null;
     for (const description of answer.charts) {
       const chart = this.charts.get(description.title);
       if (chart) chart.update(description, period);

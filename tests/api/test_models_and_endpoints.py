@@ -149,6 +149,8 @@ def test_keys_are_made_listed_and_revoked(editor, endpoint):
         "id": made["key"].partition(".")[0],
         "name": "robot",
         "created_at": made["created_at"],
+        "expires_at": None,
+        "calls_per_minute": None,
         "last_used_at": None,
         "revoked": False,
     }

@@ -1,0 +1,130 @@
+"""What a stage did: the sums of a period, its charts, the recent requests and, where it keeps them, their images."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET, require_POST
+
+from console.access import load
+from console.answers import refuse
+from endpoints import kept_images, records, services
+from endpoints.figures import DAY, PERIODS, stage_figures
+from endpoints.models import Stage
+from training.errors import ServiceError
+from training.models import Role
+
+NAMES = {"hour": _("1 hour"), "day": _("24 hours"), "week": _("7 days"), "quarter": _("90 days")}
+STEPS = {
+    "hour": _("Requests per minute"),
+    "day": _("Requests per 15 minutes"),
+    "week": _("Requests per hour"),
+    "quarter": _("Requests per day"),
+}
+CLASSES = {"": _("All"), "2xx": _("Success"), "4xx": _("Request errors"), "5xx": _("Server errors")}
+KINDS = (
+    ("server_errors", _("server error"), "bad"),
+    ("client_errors", _("request error"), "warning"),
+    ("succeeded", _("success"), "good"),
+)
+TIMES = (("p50", "p50", ""), ("p95", "p95", ""), ("p99", "p99", ""))
+BYTES = (("bytes_in", _("received"), ""), ("bytes_out", _("answered"), ""))
+UNITS = (("GB", 10**9), ("MB", 10**6), ("KB", 10**3), ("B", 1))
+
+
+def context(request: HttpRequest, stage: Stage) -> dict[str, Any]:
+    """For endpoints/_figures.html and endpoints/_recent.html."""
+    period, status_class = _chosen(request, "range", PERIODS, "hour"), _chosen(request, "status", CLASSES, "")
+    return {
+        "stage": stage,
+        "figures": stage_figures(stage, period=period),
+        "period": period,
+        "periods": NAMES,
+        "requests": records.recent(stage, status_class)[: records.RECENT],
+        "status_class": status_class,
+        "recent_open": "status" in request.GET,
+        "status_classes": CLASSES,
+    }
+
+
+def _chosen(request: HttpRequest, name: str, known: Iterable[str], default: str) -> str:
+    asked = request.GET.get(name, default)
+    return asked if asked in known else default
+
+
+@require_GET
+def stage_statistics(request: HttpRequest, project: str, endpoint: str, pk: str) -> JsonResponse:
+    """Requests, times, bytes and batches over time, as static/js/charts.js wants them. Only the last hour moves on."""
+    period = _chosen(request, "range", PERIODS, "hour")
+    figures = stage_figures(load(request, Stage, pk, project=project), period=period)
+    since, until, step = figures["since"], figures["until"], figures["step_seconds"]
+    shown = {"x": "time", "from": int(since.timestamp()), "to": int(until.timestamp()), "step": step}
+    if step == DAY:
+        shown["zone"] = settings.TIME_ZONE  # a day is the site's, wherever its reader is
+    charts = _charts(figures["minutes"], str(STEPS[period])) if figures["calls"] else []
+    return JsonResponse({**shown, "unfinished": period == "hour", "charts": charts})
+
+
+def _charts(rows: list[dict[str, Any]], requests: str) -> list[dict[str, Any]]:
+    unit, size = next(pair for pair in UNITS if _most_bytes(rows) >= pair[1] or pair[1] == 1)
+    charts: list[dict[str, Any]] = [
+        {"title": requests, "stacked": True, "series": _series(rows, KINDS)},
+        {"title": gettext("Time to answer, in ms"), "series": _series(rows, TIMES)},
+        {"title": gettext("Data, in %(unit)s") % {"unit": unit}, "series": _series(rows, BYTES, size)},
+    ]
+    known = [row for row in rows if row["batch_size"] is not None]
+    if known:
+        batches = (("batch_size", _("mean batch size"), ""),)
+        charts.append({"title": gettext("Images computed together"), "series": _series(known, batches)})
+    return charts
+
+
+def _most_bytes(rows: list[dict[str, Any]]) -> int:
+    return max(row[name] for row in rows for name, _label, _tone in BYTES)
+
+
+def _series(rows: list[dict[str, Any]], names: Iterable[tuple[str, Any, str]], unit: int = 1) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "label": str(label),
+            "tone": tone,
+            "points": [[int(row["minute"].timestamp()), row[name] / unit if unit > 1 else row[name]] for row in rows],
+        }
+        for name, label, tone in names
+    ]
+
+
+@require_POST
+def stage_keep_images(request: HttpRequest, project: str, endpoint: str, pk: str) -> HttpResponse:
+    """Switch the keeping of images on (keep=1) or off."""
+    chosen = load(request, Stage, pk, Role.EDITOR, project)
+    try:
+        services.stage_keep_images(stage=chosen, user=request.user, keep=request.POST.get("keep") == "1")
+    except ServiceError as error:
+        refuse(request, error)
+    return redirect("stage", project, endpoint, pk)
+
+
+@require_GET
+def stage_request_image(request: HttpRequest, project: str, endpoint: str, pk: str, record: int) -> HttpResponse:
+    """The kept image of a recent request, for members only."""
+    chosen = load(request, Stage, pk, project=project)
+    return image_of(chosen, record)
+
+
+def image_of(stage: Stage, record: int) -> HttpResponse:
+    """Raises Http404 when there is none, or no longer."""
+    row = stage.requests.filter(pk=record).first()
+    file = kept_images.path(row) if row else None
+    try:
+        content = file.read_bytes() if file else None
+    except FileNotFoundError:
+        content = None
+    if content is None:
+        raise Http404
+    return HttpResponse(content, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
