@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes: a resource's sockets (none while its engine is not ready) and the path that it is asked."""
+    """Where a request goes: a resource's sockets (none while no engine is ready) and the path that they are asked."""
 
     path: str
-    sockets: tuple[str, ...]
+    sockets: Sequence[str]
+    resource: str
 
 
 class RouteTable:
@@ -81,7 +82,7 @@ def stage_of(endpoint: Mapping[str, Any], rest: str) -> tuple[dict[str, Any], st
 def target(stage: Mapping[str, Any], rest: str) -> Target:
     """The resource of the stage that `rest` names; the first one when it is empty. Raises Refused (404)."""
     resource = _resource(stage["resources"], rest)
-    return Target(rest or resource["path"], tuple(resource["sockets"]))
+    return Target(rest or resource["path"], resource["sockets"], resource["id"])
 
 
 def _resource(resources: list[dict[str, Any]], rest: str) -> dict[str, Any]:

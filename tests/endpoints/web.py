@@ -27,7 +27,7 @@ class Request(BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         type(self).answer(self)
 
-    do_GET = do_POST = do_PUT = handle_any
+    do_GET = do_POST = do_PUT = do_HEAD = handle_any
 
     def reply(self, value: Any, status: int = 200, **headers: str) -> None:
         body = json.dumps(value).encode()
