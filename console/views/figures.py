@@ -20,10 +20,10 @@ from training.models import Role
 
 NAMES = {"hour": _("1 hour"), "day": _("24 hours"), "week": _("7 days"), "quarter": _("90 days")}
 STEPS = {
-    "hour": _("Requests per minute"),
-    "day": _("Requests per 15 minutes"),
-    "week": _("Requests per hour"),
-    "quarter": _("Requests per day"),
+    "hour": _("Requests a minute"),
+    "day": _("Requests in 15 minutes"),
+    "week": _("Requests an hour"),
+    "quarter": _("Requests a day"),
 }
 CLASSES = {"": _("All"), "2xx": _("Success"), "4xx": _("Request errors"), "5xx": _("Server errors")}
 KINDS = (
