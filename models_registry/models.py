@@ -37,6 +37,7 @@ class Model(Owned):
         null=True, blank=True, help_text="parity of the ONNX export with PyTorch: see docs/contracts.md"
     )
     disk_bytes = models.BigIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0, help_text="builds that were begun, a shut-down worker's left out")
     lease_until = models.DateTimeField(null=True, blank=True)
 
     @property

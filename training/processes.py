@@ -85,6 +85,16 @@ def _belongs(process: psutil.Process, session: int) -> bool:
         return False  # ended while we looked, or another user's
 
 
+def leaders_running(arguments: Sequence[str]) -> list[ProcessId]:
+    """The session leaders whose first arguments, after the program's name, are these."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if command[1 : 1 + len(arguments)] == list(arguments) and _belongs(process, process.pid):
+            found.append(ProcessId.of(process.pid))
+    return [leader for leader in found if leader]
+
+
 def signal_group(leader: ProcessId, number: signal.Signals) -> bool:
     """Send a signal to the process group of `leader`. False when the leader no longer runs."""
     if not leader.alive():

@@ -15,7 +15,6 @@ import time
 from functools import partial
 from typing import Any
 
-import psutil
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -26,7 +25,7 @@ from training.endings import conclude
 from training.lifecycle import move, record
 from training.models import MetricPoint, Training
 from training.patience import for_now, patiently
-from training.processes import ProcessId, end_session, kill_session, spawn_session
+from training.processes import ProcessId, end_session, kill_session, leaders_running, spawn_session
 from training.verdict import Verdict, judge
 
 logger = logging.getLogger(__name__)
@@ -221,7 +220,4 @@ class Run:
 
 def strays(training: Training) -> list[ProcessId]:
     """Trainers of this folder, noted or not: a runner may die between the spawn and the note."""
-    command = ["-m", "training.trainer", str(training.folder)]
-    found = [process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[-3:] == command]
-    known = [ProcessId.of(process.pid) for process in found if os.getsid(process.pid) == process.pid]
-    return [trainer for trainer in known if trainer]
+    return leaders_running(["-m", "training.trainer", str(training.folder)])

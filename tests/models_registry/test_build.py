@@ -2,9 +2,15 @@
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from ctypes import c_bool
 from datetime import timedelta
+from multiprocessing import RawValue
 
 import psutil
 import pytest
@@ -14,6 +20,8 @@ from django_q.models import OrmQ
 from models_registry import artifacts, build, reconcile
 from models_registry.models import Model
 from tests.runs import ROOT
+from training import shutdown
+from training.algorithms.base import Message
 from training.models import Event
 
 FILES = ["config.json", "export_report.json", "model.json", "model.onnx", "model.safetensors"]
@@ -85,6 +93,99 @@ def test_export_that_takes_too_long_is_ended_with_all_its_processes(trained_trai
 def exports_running(model: Model) -> list[int]:
     rows = [(process.pid, process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
     return [pid for pid, command in rows if str(build.temporary(model)) in command]
+
+
+def killed_during_the_export(model: Model) -> Model:
+    """Build it, with SIGKILL to the export as soon as that has begun to write into its folder."""
+    done = threading.Event()
+
+    def kill() -> None:
+        while not done.is_set():
+            for pid in exports_running(model):
+                os.kill(pid, signal.SIGKILL)
+                return
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        build.build(model.pk)
+    finally:
+        done.set()
+        killer.join()
+    model.refresh_from_db()
+    return model
+
+
+def reason(model: Model) -> str:
+    return str(Message.from_json(model.status_reason))
+
+
+def test_an_export_that_was_killed_is_tried_again(trained_training, ordered, django_capture_on_commit_callbacks):
+    killed_during_the_export(ordered)
+    assert ordered.status == "CREATE_REQUESTED"
+    assert "killed" in reason(ordered)
+    assert "2 of at most 3" in reason(ordered)
+    assert nothing_left(ordered)
+    with django_capture_on_commit_callbacks(execute=True):
+        reconcile.reconcile()
+    assert queued() == []  # it gets a moment: what was short of memory may be so still
+    Model.objects.update(lease_until=timezone.now())
+    with django_capture_on_commit_callbacks(execute=True):
+        reconcile.reconcile()
+    assert queued() == [ordered.pk]
+    build.build(ordered.pk)
+    ordered.refresh_from_db()
+    assert (ordered.status, ordered.status_reason) == ("ACTIVE", None)
+    assert artifacts.verify(ordered.folder) == []
+
+
+def test_an_export_that_is_killed_each_time_is_given_up_with_the_true_reason(trained_training, ordered):
+    for status in ("CREATE_REQUESTED", "CREATE_REQUESTED", "CREATE_FAILED"):
+        assert killed_during_the_export(ordered).status == status
+    assert "too little memory" in reason(ordered)
+    assert "3 times" in reason(ordered)
+    assert nothing_left(ordered)
+    build.build(ordered.pk)  # delivered once more
+    ordered.refresh_from_db()
+    assert ordered.status == "CREATE_FAILED"
+
+
+def test_a_build_that_ends_its_worker_each_time_is_given_up(ordered, builder, django_capture_on_commit_callbacks):
+    build.temporary(ordered).mkdir(parents=True)
+    Model.objects.update(attempts=3)
+    builder.kill()
+    builder.wait()
+    with django_capture_on_commit_callbacks(execute=True):
+        reconcile.reconcile()
+    ordered.refresh_from_db()
+    assert ordered.status == "CREATE_FAILED"
+    assert "worker ended" in reason(ordered)
+    assert "3 times" in reason(ordered)
+    assert queued() == []
+    assert nothing_left(ordered)
+
+
+def test_the_shutdown_of_the_worker_ends_an_export_and_is_no_attempt(trained_training, ordered, monkeypatch):
+    monkeypatch.setattr(shutdown, "_requested", RawValue(c_bool, True))
+    build.build(ordered.pk)
+    ordered.refresh_from_db()
+    assert (ordered.status, ordered.attempts) == ("CREATE_REQUESTED", 0)
+    assert "shut down" in reason(ordered)
+    assert not exports_running(ordered)
+    assert nothing_left(ordered)
+
+
+def test_an_export_that_a_killed_worker_left_does_not_write_into_the_next_build(trained_training, ordered):
+    """It would end by itself, but later than another worker begins."""
+    folder = build.temporary(ordered)
+    artifacts.copy_folder(trained_training.folder / "model", folder)
+    command = [sys.executable, "-m", "models_registry.export", str(folder), ""]
+    left = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    build.build(ordered.pk)
+    assert left.wait(0) == -signal.SIGKILL
+    ordered.refresh_from_db()
+    assert ordered.status == "ACTIVE"
 
 
 def queued() -> list[str]:
