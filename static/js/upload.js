@@ -143,7 +143,7 @@
         Object.assign(place, { className: "console-error", id: `id_${name}_error`, textContent: messages.join(" ") });
         field.setAttribute("aria-invalid", "true");
         field.setAttribute("aria-describedby", place.id);
-        field.after(place);
+        (field.closest(".console-drop") ?? field).after(place); // the file's field fills its box
       }
     }
     if (!Object.keys(answer.fields).length) rest.push(answer.message);

@@ -71,6 +71,18 @@ def test_a_refused_upload_keeps_the_chosen_file(open_page, complaints, people, p
     complaints.clear()  # the browser logs the 400
 
 
+def test_an_empty_file_is_refused_below_its_box(open_page, axe, complaints, people, project, tmp_path):
+    (tmp_path / "empty.zip").touch()
+    page = open_page(people.editor, viewport={"width": 400, "height": 800})
+    page.goto(reverse("dataset_create", args=[project.pk]))
+    page.get_by_role("radio", name="Semantic Segmentation").check()
+    page.locator("#id_file").set_input_files(tmp_path / "empty.zip")
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator(".console-drop + #id_file_error")).to_have_text("The file is empty.")
+    assert axe(page) == []  # with the layout, which is wider than the screen
+    complaints.clear()  # the browser logs the 400
+
+
 def test_a_file_over_the_limit_is_not_even_sent(open_page, people, project, zipped, settings):
     settings.UPLOAD_MAX_BYTES = 1000
     page = open_page(people.editor)

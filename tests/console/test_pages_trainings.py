@@ -86,7 +86,7 @@ def test_what_is_no_hyperparameter_of_the_algorithm_is_refused_by_name(create, p
 
 
 def test_nonsense_in_the_query_string_does_not_keep_the_form_from_being_shown(editor, project, pets):
-    query = {"hyperparameters": "x", "dataset": "x", "algorithm": "x", "priority": "x", "hyperparameters.input_size": "x"}
+    query = {"hyperparameters": "x", "dataset": "x", "algorithm": "x", "hyperparameters.input_size": "x"}
     assert editor.get(reverse("training_create", args=[project.pk]), query).status_code == 200
 
 

@@ -65,9 +65,11 @@ def dataset_upload_begin(
 
 def _file_errors(size: int, sha256: str) -> Errors:
     errors: Errors = {}
-    if not 0 < size <= settings.UPLOAD_MAX_BYTES:
-        text = _("The file must have between 1 and %(limit)s bytes.")
-        errors["file"] = [text % {"limit": settings.UPLOAD_MAX_BYTES}]
+    if size <= 0:
+        errors["file"] = [_("The file is empty.")]
+    elif size > settings.UPLOAD_MAX_BYTES:
+        text = _("The file has %(size)s bytes. This console accepts %(limit)s at most.")
+        errors["file"] = [text % {"size": size, "limit": settings.UPLOAD_MAX_BYTES}]
     if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         errors["sha256"] = [_("This is not a SHA-256 sum: 64 hexadecimal digits are expected.")]
     return errors

@@ -70,11 +70,11 @@ ALGORITHM = Algorithm(
     ),
     metrics=COCO_METRICS,
     splits={"train": True, "validation": False, "test": False},
-    layout="""\
+    layout=gettext_noop("""\
 train/_annotations.coco.json   COCO: images, categories, annotations; bbox is [x, y, width, height] in pixels
 train/0001.png
 validation/_annotations.coco.json, validation/0001.png
 test/_annotations.coco.json, test/0001.png
-""",
+"""),
     best_metric=f"AP-IoU={_IOU}-area=all-maxDets=100",
 )

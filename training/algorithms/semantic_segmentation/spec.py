@@ -55,7 +55,7 @@ ALGORITHM = Algorithm(
         Metric("per_category_iou", gettext_noop("Overlap / union of each class."), per_class=True),
     ),
     splits={"train": True, "validation": True, "test": False},
-    layout="""\
+    layout=gettext_noop("""\
 train/train.json            [{"image": "images/0001.png", "seg_map": "annotations/0001.png"}, ...]
 train/images/0001.png
 train/annotations/0001.png  a pixel is a class id; 255 is ignored
@@ -63,6 +63,6 @@ validation/validation.json
 validation/images/, validation/annotations/
 test/test.json (or test/train.json), test/images/, test/annotations/
 resources/id2lable.json     {"0": "unlabeled", "1": "flat-road", ...}
-""",
+"""),
     best_metric="mean_iou",
 )
