@@ -104,19 +104,30 @@ def detection_batch():
     return detection.collate(rows)
 
 
-def test_detections_loss_by_parts_is_transformers_own():
-    model, batch = detr().train(), detection_batch()
-    whole = model(**batch).loss / model.config.decoder_layers
-    whole.backward()
-    expected = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-    model.zero_grad()
-    for module in model.modules():  # the first pass has moved the statistics; in training they are not looked at
-        assert module.training
-    parts = detection.loss(model, batch)
-    parts.backward()
-    assert parts.item() == pytest.approx(whole.item(), rel=1e-6)
-    for name, parameter in model.named_parameters():
-        assert (parameter.grad - expected[name]).norm() <= 1e-4 * expected[name].norm() + 1e-6, name
+def ended_after(model, layers):
+    """The same network with a decoder of so many layers."""
+    shorter = copy.deepcopy(model)
+    shorter.model.decoder.layers = shorter.model.decoder.layers[:layers]
+    return shorter
+
+
+def test_detections_loss_is_that_of_decoders_that_end_after_each_layer():
+    model, batch = detr().eval(), detection_batch()
+    layers = model.config.decoder_layers
+    assert layers > 1
+    expected = sum(ended_after(model, count)(**batch).loss for count in range(1, layers + 1)) / layers
+    found = detection.loss(model, batch)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    found.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
+
+
+def test_training_computes_the_network_that_is_evaluated_and_served():
+    model, batch = detr().eval(), detection_batch()
+    with torch.no_grad():
+        served = model(batch["pixel_values"], pixel_mask=batch["pixel_mask"])
+        trained = model.class_labels_classifier(detection.decoder_states(model, batch)[-1])
+    assert close(trained, served.logits, 1e-6)
 
 
 class Rows(list):

@@ -30,12 +30,13 @@ RESNET50 = {"model_type": "resnet", "out_features": ["stage4"]}
 def build(architecture: Mapping[str, Any], labels: Labels, weights: Weights) -> PreTrainedModel:
     """The network with one output a label and "no object". `architecture` overrides its configuration from scratch.
 
-    The loss looks at every decoder layer (`auxiliary_loss`), as the paper does: DETR hardly learns without it.
+    Not with transformers' `auxiliary_loss`: it puts the decoder's norm between its layers, which is another network
+    than the published one. `loss` looks at every layer all the same.
     """
     if weights.folder:
-        model = from_folder(DetrForObjectDetection, weights.folder, labels, HEAD, auxiliary_loss=True)
+        model = from_folder(DetrForObjectDetection, weights.folder, labels, HEAD)
     else:
-        fields = {"backbone_config": RESNET50, "use_timm_backbone": False, "auxiliary_loss": True}
+        fields = {"backbone_config": RESNET50, "use_timm_backbone": False}
         model = DetrForObjectDetection(DetrConfig(**{**fields, **label_fields(labels), **architecture}))
     backbone = model.model.backbone.model
     if weights.used == "scratch":
@@ -124,21 +125,37 @@ def collate(rows: Sequence[Record]) -> dict[str, Any]:
 
 
 def loss(model: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
-    """DETR's set loss, averaged over the decoder's layers, so that it compares with the evaluation's.
+    """DETR's set loss of what each decoder layer would answer if it were the last one, averaged over the layers.
 
-    The same as `model(**batch).loss`, but boxes and classes are computed in fp32 whatever the network's own precision:
-    in bf16 a box's edge would be off by up to two pixels of 512.
+    So the paper trains it (arXiv:2005.12872, auxiliary decoding losses): it hardly learns without. Averaged, it
+    compares with the evaluation's loss. Boxes and classes are computed in fp32 whatever the network's own precision: in
+    bf16 a box's edge would be off by up to two pixels of 512.
     """
     detr: Any = model
-    found = detr.model(batch["pixel_values"], pixel_mask=batch["pixel_mask"])
-    # (layers, N, queries, width). The last layer's answer is that of its normalised state, as in evaluation.
-    states = torch.stack([*found.intermediate_hidden_states[:-1], found.last_hidden_state])
+    states = decoder_states(detr, batch)
+    config = copy.copy(detr.config)
+    config.auxiliary_loss = True
     with torch.autocast(states.device.type, enabled=False):
         logits = detr.class_labels_classifier(states.float())
         boxes = detr.bbox_predictor(states.float()).sigmoid()
         truth = (batch["labels"], detr.device)
-        total: torch.Tensor = detr.loss_function(logits[-1], *truth, boxes[-1], detr.config, logits, boxes)[0]
-    return total / detr.config.decoder_layers
+        total: torch.Tensor = detr.loss_function(logits[-1], *truth, boxes[-1], config, logits, boxes)[0]
+    return total / config.decoder_layers
+
+
+def decoder_states(detr: Any, batch: Mapping[str, Any]) -> torch.Tensor:
+    """(layers, N, queries, width): each decoder layer's output, normalised as the last one's is."""
+    outputs: list[torch.Tensor] = []
+    decoder = detr.model.decoder
+    hooks = [
+        layer.register_forward_hook(lambda _layer, _given, state: outputs.append(state)) for layer in decoder.layers
+    ]
+    try:
+        found = detr.model(batch["pixel_values"], pixel_mask=batch["pixel_mask"])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return torch.stack([*map(decoder.layernorm, outputs[:-1]), found.last_hidden_state])
 
 
 def evaluation_loss(model: PreTrainedModel, outputs: Mapping[str, torch.Tensor], labels: Any) -> tuple[float, float]:
