@@ -77,6 +77,12 @@ def test_the_progress_asks_for_itself_only_while_the_training_is_unfinished(edit
     assert "hx-trigger" not in ended.split("</div>")[0]
 
 
+def test_a_training_that_ended_early_does_not_look_as_if_it_had_stopped_half_way(editor, pets):
+    text = page(editor, served.training(pets, step=24, total_steps=1600, epoch=3.0))
+    assert "24 / 1600" in text
+    assert "<progress" not in text
+
+
 def test_a_status_that_changed_brings_the_whole_detail_once(editor, pets):
     row = served.training(pets)
     url = reverse("training", args=[row.project_id, row.pk])

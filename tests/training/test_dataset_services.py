@@ -65,6 +65,7 @@ def test_an_upload_that_is_no_whole_zip_is_refused_with_what_it_is(create):
     [
         ({"name": " "}, "name"),
         ({"name": "x" * 51}, "name"),
+        ({"name": "two\nlines"}, "name"),
         ({"description": "x" * 256}, "description"),
         ({"algorithm": "image_generation"}, "algorithm"),
         ({"file": None}, "file"),

@@ -1,5 +1,6 @@
 """Names and descriptions, checked alike for everything that a project owns."""
 
+import re
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -11,6 +12,7 @@ from training.models import Project
 Errors = dict[str, list[Any]]
 NAME_LENGTH = 50
 DESCRIPTION_LENGTH = 255
+CONTROL = re.compile("[\x01-\x1f\x7f-\x9f\u2028\u2029]")  # a name is one line, on pages as in logs and file names
 
 
 def name_errors(model: type[models.Model], name: Any, description: Any = "", *, project: Project | None) -> Errors:
@@ -29,11 +31,13 @@ def name_errors(model: type[models.Model], name: Any, description: Any = "", *, 
 
 
 def text_problem(value: Any, length: int, *, required: bool = False) -> str:
-    """A sentence when `value` is not a text of at most `length` characters, else ""."""
+    """A sentence when `value` is not a text of at most `length` characters, or as a name not one line, else ""."""
     if not isinstance(value, str) or "\x00" in value:
         return _("This must be a text.")
     if required and not value.strip():
         return _("This field is required.")
+    if required and CONTROL.search(value.strip()):
+        return _("Line breaks and other control characters are not allowed.")
     if len(value.strip()) > length:
         return _("At most %(length)s characters are allowed (it has %(now)s).") % {
             "length": length,
