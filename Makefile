@@ -6,7 +6,7 @@ export PORT ?= 8000
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow chaos demo bench lint format check messages setup setup-dev clean
+.PHONY: help run test test-slow chaos soak demo bench lint format check messages setup setup-dev clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ KILLS ?= 100
 MINUTES ?= 20
 chaos: setup-dev  ## Kill the processes of a working console at random moments (KILLS, MINUTES, SEED, DATABASE=postgres)
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--services)
+
+soak: setup-dev  ## Load a stage URL for MINUTES at 80 % of what it can do, and kill its engine every minute
+	@$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES)
 
 demo: setup  ## Against a running console: the whole journey for the three algorithms
 	@$(BIN)/python manage.py console_demo
