@@ -75,7 +75,7 @@ def _reduce(call: "Call") -> bytes | None:
 
 
 def keep(stage_id: str, jpeg: bytes) -> str:
-    """-> the file's name; "" when the disk does not take it, which must not cost the statistics."""
+    """-> the file's name; "" when the disk does not take it: that must not cost the statistics. A half is swept away."""
     name = f"{secrets.token_hex(12)}.jpg"
     file = folder(stage_id) / name
     try:
@@ -84,7 +84,6 @@ def keep(stage_id: str, jpeg: bytes) -> str:
         file.write_bytes(jpeg)
     except OSError as error:
         log.warning("An image of stage %s cannot be kept: %s", stage_id, error)
-        file.unlink(missing_ok=True)
         return ""
     return name
 

@@ -2,6 +2,7 @@
 however many calls succeed after them."""
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -47,7 +48,7 @@ def _row(stage_id: str, call: "Call", image: str) -> RequestRecord:
     return RequestRecord(
         stage_id=stage_id,
         at=call.at,
-        path=call.path[:120],
+        path=_storable(call.path)[:120],
         status=call.status,
         milliseconds=round(call.milliseconds, 2),
         bytes_in=call.bytes_in,
@@ -55,8 +56,13 @@ def _row(stage_id: str, call: "Call", image: str) -> RequestRecord:
         batch_size=call.batch_size,
         image=image,
         key_prefix=call.key_prefix,
-        error=call.error[:200],
+        error=_storable(call.error)[:200],
     )
+
+
+def _storable(text: str) -> str:
+    """Without what a database refuses: one such text would keep all calls of its second from being written."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
 def _prune(stage_id: str, status_class: str) -> None:
@@ -65,11 +71,16 @@ def _prune(stage_id: str, status_class: str) -> None:
     old = rows.exclude(pk__in=list(kept))
     images = list(old.exclude(image="").values_list("image", flat=True))
     old.delete()
-    transaction.on_commit(lambda: kept_images.remove(stage_id, images))
+    _remove_on_commit(stage_id, images)
 
 
 def _prune_images(stage_id: str) -> None:
     rows = RequestRecord.objects.filter(stage_id=stage_id).exclude(image="").order_by("-at", "-pk")
     old = dict(rows.values_list("pk", "image")[IMAGES:])
     RequestRecord.objects.filter(pk__in=old).update(image="")
-    transaction.on_commit(lambda: kept_images.remove(stage_id, old.values()))
+    _remove_on_commit(stage_id, list(old.values()))
+
+
+def _remove_on_commit(stage_id: str, images: list[str]) -> None:
+    # robust: the calls are written by then, and a file that cannot be removed must not have them counted again.
+    transaction.on_commit(partial(kept_images.remove, stage_id, images), robust=True)

@@ -63,8 +63,29 @@ def test_only_the_newest_calls_are_kept_one_by_one(stage):
         statistics.write(calls)
     assert RequestRecord.objects.count() == records.RECENT
     rows = services.stage_statistics(stage)["requests"]
-    assert rows[0]["milliseconds"] == 99
+    assert rows[0].milliseconds == 99
     assert sum(row.calls for row in StageMinute.objects.all()) == 300
+
+
+def test_errors_can_be_found_however_many_calls_succeed_after_them(stage):
+    now = timezone.now()
+    statistics.write([call(stage, now, 503, error="out of memory")])
+    statistics.write([call(stage, now + timedelta(seconds=1)) for _ in range(records.RECENT + 50)])
+    assert [row.error for row in records.recent(stage, "5xx")] == ["out of memory"]
+    assert records.recent(stage, "2xx").count() == records.RECENT
+    assert not records.recent(stage, "4xx")
+
+
+def test_a_text_that_no_database_takes_does_not_stop_the_counting(stage):
+    statistics.write([call(stage, status=400, error="unknown parameter \x00\ud800")])
+    assert records.recent(stage).get().error == "unknown parameter ?"
+
+
+def test_the_mean_batch_size_is_that_of_the_calls_whose_engine_told_it(stage):
+    statistics.write([call(stage, batch_size=size) for size in (1, 4, 4)] + [call(stage, status=401)])
+    figures = services.stage_statistics(stage)
+    assert (figures["batch_size"], figures["minutes"][0]["batch_size"]) == (3, 3)
+    assert [row.batch_size for row in figures["requests"]].count(None) == 1
 
 
 def test_calls_of_a_deleted_stage_are_dropped_and_the_others_written(stage):
