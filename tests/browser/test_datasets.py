@@ -121,6 +121,15 @@ def test_a_row_opens_its_tabs_below_and_the_back_button_goes_back(open_page, peo
     expect(page).to_have_url(re.compile(reverse("datasets", args=[project.pk]) + "$"))
 
 
+def test_one_row_after_the_other_opens_while_the_list_asks_for_itself(open_page, people, project, rows):
+    Dataset.objects.filter(pk=rows[-1].pk).update(status="VALIDATING")
+    page = open_page(people.viewer)
+    page.goto(reverse("datasets", args=[project.pk]))
+    for row in (rows[-1], rows[-2], rows[-1]):
+        page.get_by_role("link", name=row.name).click()
+        expect(page.locator("#detail h2")).to_have_text(row.name)
+
+
 def test_the_tabs_close_when_what_they_show_is_deleted(open_page, complaints, people, project, rows):
     Dataset.objects.filter(pk=rows[0].pk).update(status="DELETE_IN_PROGRESS")
     page = open_page(people.viewer)
