@@ -123,6 +123,11 @@ class StageResource(models.Model):
     def __str__(self) -> str:
         return self.path
 
+    @property
+    def serving(self) -> int | None:
+        """The deployment that answers, or answered last; 0: of a console that did not count them yet."""
+        return self.settings.get("deployment", 0) if self.settings else None
+
 
 class EndpointKey(AbstractAPIKey):
     """A key of an endpoint. Only its hash is stored; the key itself is shown once."""

@@ -19,7 +19,8 @@ import psutil
 from django.conf import settings
 
 from endpoints import routes
-from endpoints.models import StageResource
+from endpoints.places import Place
+from models_registry.models import Model
 from training.processes import ProcessId, kill_session, signal_group, spawn_session
 
 log = logging.getLogger(__name__)
@@ -30,14 +31,22 @@ LOG_BYTES = 5 * 1024 * 1024  # of one engine's log, before it is turned over
 
 @dataclass
 class EngineProcess:
-    """`child` is None when an earlier supervisor started it: its exit code is unknown then. Times are monotonic."""
+    """`child` is None when an earlier supervisor started it: its exit code is unknown then. Times are monotonic.
 
-    resource_id: str
+    `gpu`: as CUDA_VISIBLE_DEVICES names the one that it sees, "" for none. `bytes_when_ready`: of its memory.
+    `outgrown`: it takes too much memory, and goes once another has taken its place.
+    """
+
+    place: Place
     process: ProcessId
     child: Popen[bytes] | None = None
+    gpu: str = ""
     started: float = field(default_factory=time.monotonic)
     info: dict[str, Any] = field(default_factory=dict)
     ready_since: float | None = None
+    bytes_when_ready: int = 0
+    outgrown: bool = False
+    leave_at: float | None = None
     stop_by: float | None = None
     silent_since: float | None = None
     silent_probes: int = 0
@@ -47,7 +56,7 @@ class EngineProcess:
 
     @property
     def socket(self) -> Path:
-        return routes.socket_path(self.resource_id)
+        return self.place.socket
 
     def running(self) -> bool:
         return self.child.poll() is None if self.child else self.process.alive()
@@ -55,6 +64,11 @@ class EngineProcess:
     @property
     def ready(self) -> bool:
         return self.ready_since is not None
+
+    @property
+    def going(self) -> bool:
+        """It takes no more calls, or has been asked to end."""
+        return self.leave_at is not None or self.stop_by is not None
 
     @property
     def exit_code(self) -> int | None:
@@ -80,13 +94,29 @@ class EngineProcess:
             return
         self.silent_since, self.silent_probes = None, 0
         if answer and not self.ready:
-            self.info, self.ready_since = answer, time.monotonic()
+            self.is_ready(answer)
+
+    def is_ready(self, info: dict[str, Any]) -> None:
+        """It answered its probe; `info` is what it says of itself."""
+        self.info, self.ready_since, self.bytes_when_ready = info, time.monotonic(), self.memory()
 
     def silent_for(self, seconds: float) -> bool:
         """No answer for so long, and to more than one probe: a single slow one may be this machine's fault."""
         if self.silent_since is None or self.silent_probes < 2:
             return False
         return time.monotonic() - self.silent_since > seconds
+
+    def memory(self) -> int:
+        """Resident bytes; 0 once it is gone."""
+        try:
+            return int(psutil.Process(self.process.pid).memory_info().rss)
+        except psutil.NoSuchProcess:
+            return 0
+
+    def leave(self, linger_seconds: float) -> None:
+        """Take no more calls. The web process may hold an older route for a moment, so it ends only after that."""
+        if not self.going:
+            self.leave_at = time.monotonic() + linger_seconds
 
     def stop(self, grace_seconds: float) -> None:
         """Ask it to answer what it has begun, and to end. `kill_if_overdue` does the rest."""
@@ -102,17 +132,39 @@ class EngineProcess:
         kill_session(self.process)
 
 
-def start(resource: StageResource) -> EngineProcess:
-    """Start the engine of `resource`. Raises OSError."""
-    path = routes.socket_path(resource.pk)
-    path.unlink(missing_ok=True)
-    command = [sys.executable, "-m", MODULE, "--model", str(resource.model.folder), "--socket", str(path)]
-    command += [f"--name={resource.model.name}", "--resource", resource.path]  # "=": a name may begin with "-"
-    if settings.SERVING_THREADS:
-        command += ["--threads", str(settings.SERVING_THREADS)]
-    child = spawn_session(command, _log_for(resource.pk), settings.BASE_DIR, os.environ)
+@dataclass(frozen=True)
+class Order:
+    """An engine to start. `gpu` is "" on a host without; batch size and window (ms) are None for the measured ones."""
+
+    place: Place
+    model: Model
+    path: str
+    threads: int
+    gpu: str = ""
+    batch_size: int | None = None
+    batch_window_ms: float | None = None
+
+    def command(self) -> list[str]:
+        words = [sys.executable, "-m", MODULE, "--model", str(self.model.folder), "--socket", str(self.place.socket)]
+        words += [f"--name={self.model.name}", "--resource", self.path]  # "=": a name may begin with "-"
+        words += ["--threads", str(self.threads)]
+        if self.batch_size is not None:
+            words += ["--batch-size", str(self.batch_size)]
+        if self.batch_window_ms is not None:
+            words += ["--batch-window-ms", str(self.batch_window_ms)]
+        return words
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **({"CUDA_VISIBLE_DEVICES": self.gpu} if self.gpu else {})}
+
+
+def start(order: Order) -> EngineProcess:
+    """Raises OSError."""
+    order.place.socket.unlink(missing_ok=True)
+    log = _log_for(order.place.resource_id)
+    child = spawn_session(order.command(), log, settings.BASE_DIR, order.environment())
     process = ProcessId.of(child.pid) or ProcessId(child.pid, time.time())
-    return EngineProcess(resource.pk, process, child)
+    return EngineProcess(order.place, process, child, order.gpu)
 
 
 def running_engines() -> Iterator[EngineProcess]:
@@ -123,8 +175,10 @@ def running_engines() -> Iterator[EngineProcess]:
             if MODULE not in command or "--socket" not in command or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             path = Path(command[command.index("--socket") + 1])
-            if path.parent == routes.engines_folder():
-                yield EngineProcess(path.stem, ProcessId(process.pid, process.create_time()))
+            place = Place.of(path.name)
+            if place and path.parent == routes.engines_folder():
+                gpu = process.environ().get("CUDA_VISIBLE_DEVICES", "")
+                yield EngineProcess(place, ProcessId(process.pid, process.create_time()), gpu=gpu)
         except (psutil.NoSuchProcess, psutil.AccessDenied, IndexError):
             continue  # ended while we looked, another user's, or not an engine's command line
 
@@ -189,7 +243,7 @@ def last_lines(resource_id: str, count: int = 5) -> str:
 
 
 def forget(resource_id: str) -> None:
-    """Remove what an engine that is gone for good has left."""
-    path = log_path(resource_id)
-    for leftover in (routes.socket_path(resource_id), path, rotated_log_path(resource_id)):
+    """Remove what the engines of a resource that is gone for good have left."""
+    sockets = routes.engines_folder().glob(f"{resource_id}*.sock*")
+    for leftover in (*sockets, log_path(resource_id), rotated_log_path(resource_id)):
         leftover.unlink(missing_ok=True)

@@ -20,7 +20,8 @@ from django.db.models import Prefetch
 
 from endpoints.models import Endpoint, EndpointKey, Rollout, Stage, StageResource
 
-SOCKET_PATH_BYTES = 100  # the kernel's limit is 107 on Linux, 103 on macOS
+SOCKET_PATH_BYTES = 99  # the kernel's limit is 107 on Linux, 103 on macOS; ".new" comes behind it for a moment
+LONGEST_SOCKET_NAME = 20 + len("-99999-999.sock")
 
 
 def table_path() -> Path:
@@ -30,7 +31,7 @@ def table_path() -> Path:
 def engines_folder() -> Path:
     """Where the engines' sockets are: run/engines, or a short folder when that is too deep for a socket's path."""
     folder = Path(settings.RUN_FOLDER) / "engines"
-    if len(os.fsencode(folder)) + len("/") + 20 + len(".sock") <= SOCKET_PATH_BYTES:
+    if len(os.fsencode(folder)) + len("/") + LONGEST_SOCKET_NAME <= SOCKET_PATH_BYTES:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
@@ -42,8 +43,10 @@ def engines_folder() -> Path:
     return short
 
 
-def socket_path(resource_id: str) -> Path:
-    return engines_folder() / f"{resource_id}.sock"
+def socket_path(resource_id: str, deployment: int = 1, replica: int = 0) -> Path:
+    """Deployment 0: an engine of a console that did not count them yet."""
+    numbers = f"-{deployment}-{replica}" if deployment else ""
+    return engines_folder() / f"{resource_id}{numbers}.sock"
 
 
 def publish() -> None:

@@ -2,7 +2,10 @@
 
 import http.client
 import json
+import logging
+import random
 import time
+from pathlib import Path
 
 from django.conf import settings
 from django.utils import timezone
@@ -10,6 +13,8 @@ from django.utils import timezone
 from endpoints import routes, statistics
 from endpoints.models import StageResource
 from endpoints.processes import UnixConnection
+
+log = logging.getLogger(__name__)
 
 UNAVAILABLE = {"error": {"code": "unavailable", "message": "The model is not ready to answer. Try again shortly."}}
 
@@ -33,13 +38,23 @@ def resource_try(*, resource: StageResource, body: bytes) -> tuple[int, bytes]:
 
 
 def _ask(resource: StageResource, body: bytes) -> tuple[int, bytes]:
-    connection = UnixConnection(routes.socket_path(resource.pk), settings.STAGE_TIMEOUT_SECONDS)
+    """Of an engine that goes away under the call, another one takes it over: inference changes nothing."""
+    sockets = [routes.engines_folder() / name for name in resource.sockets]
+    for path in random.sample(sockets, len(sockets)):
+        try:
+            return _post(path, resource.path, body)
+        except (OSError, http.client.HTTPException):
+            log.info("The engine on %s went away during a trial", path)
+    return 503, json.dumps(UNAVAILABLE).encode()
+
+
+def _post(socket: Path, path: str, body: bytes) -> tuple[int, bytes]:
+    """Raises OSError, HTTPException when no engine listens, or it goes away under the call."""
+    connection = UnixConnection(socket, settings.STAGE_TIMEOUT_SECONDS)
     try:
-        connection.request("POST", resource.path, body, {"Content-Type": "application/json"})
+        connection.request("POST", path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         return response.status, response.read()
-    except (OSError, http.client.HTTPException):
-        return 503, json.dumps(UNAVAILABLE).encode()  # no engine listens, or it went away under the call
     finally:
         connection.close()
 

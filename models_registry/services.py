@@ -71,7 +71,8 @@ def delete_finish(model: Model, user: Any = None) -> None:
 
 
 def _refuse_while_used(model: Model) -> None:
-    stages = [resource.stage for resource in model.resources.select_related("stage__endpoint")]
+    serving = (model.resources, model.coming_resources)
+    stages = [resource.stage for rows in serving for resource in rows.select_related("stage__endpoint")]
     if stages:
         names = ", ".join(f"{stage.endpoint.name} / {stage.name}" for stage in stages[:5])
         text = gettext_noop("The model is served by these stages (endpoint / stage): %(names)s. Delete them first.")

@@ -30,11 +30,13 @@ KIND_NAMES = {
 EVENT_NAMES = {  # what may happen to an object besides a move to another status
     "checkpoint": gettext_noop("checkpoint"),
     "checkpoints_removed": gettext_noop("checkpoints removed"),
+    "configured": gettext_noop("configured"),
     "created": gettext_noop("created"),
     "default_stage": gettext_noop("default stage"),
     "deleted": gettext_noop("deleted"),
     "images_kept": gettext_noop("images kept"),
     "images_removed": gettext_noop("images no longer kept"),
+    "engine_replaced": gettext_noop("engine replaced"),
     "key_created": gettext_noop("key created"),
     "key_limit_set": gettext_noop("key limit changed"),
     "key_revoked": gettext_noop("key revoked"),

@@ -4,10 +4,11 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from endpoints import kept_images, routes
-from endpoints.models import Endpoint, Stage, StageResource
+from endpoints.models import Endpoint, Rollout, Stage, StageResource
 from endpoints.services import checks
 from endpoints.services.endpoints import endpoint_refresh
 from models_registry.models import Model
@@ -47,7 +48,7 @@ def stage_create(
 def resource_add(*, stage: Stage, user: Any, model: Model, path: str) -> StageResource:
     """Serve a second model on the stage, under a path of its own. The models already there go on answering."""
     endpoint = checks.lock(stage.endpoint)
-    row = _living(stage)
+    row = living(stage)
     errors: checks.Errors = {
         "model": checks.servable(endpoint.project, model),
         "path": checks.resource_path(path, endpoint.stages.values_list("name", flat=True)),
@@ -59,23 +60,23 @@ def resource_add(*, stage: Stage, user: Any, model: Model, path: str) -> StageRe
     checks.require(errors)
     resource = StageResource.objects.create(stage=row, model=model, path=path)
     reason = Message(gettext_noop("%(model)s is added under %(path)s."), {"model": resource.model.name, "path": path})
-    _deploy(row, user, reason)
+    deploy(row, user, reason)
     return resource
 
 
 @transaction.atomic
 def stage_redeploy(*, stage: Stage, user: Any) -> None:
-    """Start the stage's engines anew: after a failure, or when its owner wants to."""
+    """Deploy the stage anew: after a failure, or when its owner wants to. What answers now does so until then."""
     checks.lock(stage.endpoint)
-    row = _living(stage)
+    row = living(stage)
     if row.status == Stage.Status.CREATE_REQUESTED:
         raise Conflict(Message(gettext_noop("The stage %(stage)s is about to be deployed."), {"stage": row.name}))
-    row.resources.update(settings={}, sockets=[])  # a living engine of a resource without settings is replaced
-    _deploy(row, user, Message(gettext_noop("The stage is deployed again.")))
+    row.resources.update(deployment=F("deployment") + 1)
+    deploy(row, user, Message(gettext_noop("The stage is deployed again.")))
     stage.status = row.status
 
 
-def _deploy(row: Stage, user: Any, reason: Message) -> None:
+def deploy(row: Stage, user: Any, reason: Message) -> None:
     """Ask the supervisor to make the stage ready again."""
     if lifecycle.allowed(row, Stage.Status.DEPLOY_IN_PROGRESS):
         lifecycle.move(row, Stage.Status.DEPLOY_IN_PROGRESS, reason=reason, actor=user)
@@ -87,9 +88,12 @@ def _deploy(row: Stage, user: Any, reason: Message) -> None:
 def stage_delete(*, stage: Stage, user: Any) -> None:
     """Undeploy and delete: the supervisor stops the engines, then the row goes. Not for the default stage."""
     endpoint = checks.lock(stage.endpoint)
-    row = _living(stage)
+    row = living(stage)
     if endpoint.default_stage_id == row.pk:
         text = gettext_noop("%(stage)s is the default stage: make another stage the default first.")
+        raise Conflict(Message(text, {"stage": row.name}), [endpoint])
+    if row.rollouts.filter(status=Rollout.Status.RUNNING).exists():
+        text = gettext_noop("%(stage)s is being tried in a rollout: end that first.")
         raise Conflict(Message(text, {"stage": row.name}), [endpoint])
     lifecycle.move(row, Stage.Status.DELETE_IN_PROGRESS, actor=user)
     stage.status = row.status
@@ -97,7 +101,7 @@ def stage_delete(*, stage: Stage, user: Any) -> None:
     transaction.on_commit(routes.publish)
 
 
-def _living(stage: Stage) -> Stage:
+def living(stage: Stage) -> Stage:
     row = Stage.objects.select_for_update().filter(pk=stage.pk).first()
     if row is None or row.status == Stage.Status.DELETE_IN_PROGRESS:
         raise Conflict(Message(gettext_noop("The stage %(stage)s is being deleted."), {"stage": stage.name}))

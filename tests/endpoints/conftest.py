@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from endpoints import services
+from endpoints.models import Stage
 from endpoints.supervisor import Patience, Supervisor
 from models_registry.models import Model
+from tests.conftest import People
 from tests.endpoints.colours import colour_model
 from training.models import Project
 
@@ -15,6 +18,18 @@ QUICK = Patience(ready=30, hung=1.5, stop=5)
 @pytest.fixture
 def model(home: Path, project: Project) -> Model:
     return colour_model(project)
+
+
+@pytest.fixture
+def stage(project: Project, people: People, model: Model) -> Stage:
+    """The default stage of an open endpoint. It has one engine, whatever the host has."""
+    endpoint, _ = services.endpoint_create(
+        project=project, user=people.owner, name="colours", model=model, access="open"
+    )
+    stage = endpoint.default_stage
+    assert stage is not None
+    stage.resources.update(replicas=1)
+    return stage
 
 
 class Stepping(Supervisor):

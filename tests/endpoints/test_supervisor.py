@@ -9,31 +9,15 @@ import time
 import pytest
 
 from endpoints import processes, routes, services
-from endpoints.models import Endpoint, Stage, StageResource
+from endpoints.models import Endpoint, StageResource
+from endpoints.places import Place
+from endpoints.processes import Order
 from endpoints.supervisor import AlreadyRunning, Patience, only_one
 from tests.endpoints.colours import colour_model
 from tests.endpoints.conftest import QUICK, Stepping
+from tests.endpoints.watching import engine_pids, fresh, is_active, sockets
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def stage(project, people, model) -> Stage:
-    endpoint, _ = services.endpoint_create(project=project, user=people.owner, name="colours", model=model)
-    return endpoint.default_stage
-
-
-def fresh(row):
-    return type(row).objects.get(pk=row.pk)
-
-
-def is_active(stage: Stage) -> bool:
-    return fresh(stage).status == "ACTIVE"
-
-
-def sockets(stage: Stage) -> list[str]:
-    table = routes.read(routes.table_path())["endpoints"]
-    return table[stage.endpoint_id]["stages"][stage.name]["resources"][0]["sockets"]
 
 
 def only_engine(supervisor: Stepping) -> processes.EngineProcess:
@@ -41,15 +25,11 @@ def only_engine(supervisor: Stepping) -> processes.EngineProcess:
     return engine
 
 
-def engine_pids() -> set[int]:
-    return {engine.process.pid for engine in processes.running_engines()}
-
-
 def test_stage_is_active_once_its_model_answered_a_probe(supervisor, stage):
     assert sockets(stage) == []
     supervisor.until(lambda: is_active(stage))
     resource = stage.resources.get()
-    assert resource.settings["runtime"] == "onnxruntime"
+    assert resource.settings["deployment"] == 1
     assert processes.probe(routes.socket_path(resource.pk))["pid"] == only_engine(supervisor).process.pid
     assert sockets(stage) == [str(routes.socket_path(resource.pk))]
     assert fresh(stage.endpoint).status == "ACTIVE"
@@ -76,7 +56,7 @@ def test_killed_engine_is_replaced_within_seconds(supervisor, stage):
 
 
 def test_hung_engine_is_killed_and_replaced(supervisor, stage):
-    supervisor.patience = Patience(probe=0.5, hung=1)
+    supervisor.fleet.patience = Patience(probe=0.5, hung=1)
     supervisor.until(lambda: is_active(stage))
     old = only_engine(supervisor).process
     os.kill(old.pid, signal.SIGSTOP)  # alive, connects, and never answers
@@ -85,7 +65,7 @@ def test_hung_engine_is_killed_and_replaced(supervisor, stage):
 
 
 def test_engine_that_keeps_dying_fails_the_stage(supervisor, stage):
-    supervisor.patience = Patience(deaths=2)
+    supervisor.fleet.patience = Patience(deaths=2)
     for _ in range(2):
         supervisor.until(lambda: is_active(stage))
         os.kill(only_engine(supervisor).process.pid, signal.SIGKILL)
@@ -111,7 +91,7 @@ def test_model_that_cannot_be_loaded_fails_the_stage_with_the_engines_words(supe
 
 
 def test_model_that_is_not_ready_in_time_fails_the_stage_and_leaves_no_process(supervisor, stage):
-    supervisor.patience = Patience(ready=0.1, stop=5)
+    supervisor.fleet.patience = Patience(ready=0.1, stop=5)
     supervisor.until(lambda: fresh(stage).status == "DEPLOY_FAILED", seconds=10)
     assert fresh(stage).status_reason["params"]["seconds"] == "0.1"
     supervisor.until(lambda: not engine_pids(), seconds=10)
@@ -128,15 +108,6 @@ def test_missing_files_fail_the_stage_and_redeploying_mends_it(supervisor, stage
     assert fresh(stage.endpoint).status == "ACTIVE"
 
 
-def test_redeploying_an_active_stage_replaces_its_engine(supervisor, stage, people):
-    supervisor.until(lambda: is_active(stage))
-    old = only_engine(supervisor).process
-    services.stage_redeploy(stage=stage, user=people.owner)
-    assert sockets(stage) == []
-    supervisor.until(lambda: is_active(stage))
-    assert not old.alive()
-
-
 def test_second_model_is_added_while_the_first_goes_on(supervisor, stage, people, project):
     supervisor.until(lambda: is_active(stage))
     first = only_engine(supervisor).process
@@ -146,7 +117,7 @@ def test_second_model_is_added_while_the_first_goes_on(supervisor, stage, people
     assert sockets(stage) != []
     supervisor.until(lambda: is_active(stage))
     assert first.alive()
-    assert processes.probe(routes.socket_path(added.pk))["runtime"] == "onnxruntime"
+    assert processes.probe(routes.socket_path(added.pk))["pid"] != first.pid
     assert len(supervisor.engines) == 2
 
 
@@ -158,7 +129,7 @@ def test_deleting_an_endpoint_leaves_no_process_row_socket_or_log(supervisor, st
     supervisor.until(lambda: not Endpoint.objects.exists())
     assert not engine.process.alive()
     assert not engine.socket.exists()
-    assert not processes.log_path(engine.resource_id).exists()
+    assert not processes.log_path(engine.place.resource_id).exists()
     assert StageResource.objects.count() == 0
     assert stage.endpoint.events().latest("id").to_status == "deleted"
 
@@ -181,8 +152,7 @@ def test_next_supervisor_goes_on_with_living_engines(supervisor, stage):
 
 
 def test_engine_that_belongs_to_no_stage_is_killed_at_start(supervisor, model):
-    row = StageResource(model=model, stage=Stage(endpoint=Endpoint()))
-    stray = processes.start(row)
+    stray = processes.start(Order(Place("0" * 20, 1, 0), model, "/inference", threads=1))
     supervisor.adopt()
     assert not stray.running()
     assert supervisor.engines == {}
