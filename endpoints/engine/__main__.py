@@ -33,6 +33,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--resource", default="/inference", help="path of the guide's protocol")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--precision", choices=["auto", "fp32"], default="auto")
+    parser.add_argument("--batch-size", type=int, help="images in one run at most; as measured unless given")
+    parser.add_argument("--batch-window-ms", type=float, help="how long to wait for company; as measured unless given")
     return parser.parse_args()
 
 
@@ -70,7 +73,13 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, exit_quietly)
     options = arguments()
-    threads = options.threads or len(os.sched_getaffinity(0))
+    settings = plane.Settings(
+        device=options.device,
+        threads=options.threads or len(os.sched_getaffinity(0)),
+        precision=options.precision,
+        batch_size=options.batch_size,
+        batch_window_ms=options.batch_window_ms,
+    )
     failures: list[Exception] = []
 
     def failed(error: Exception) -> None:
@@ -80,7 +89,7 @@ def main() -> int:
 
     app = App(
         protocols.routes(options.name, options.resource, product_version()),
-        partial(plane.load, options.model, options.device, threads),
+        partial(plane.load, options.model, settings),
         failed,
     )
     config = uvicorn.Config(

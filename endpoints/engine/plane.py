@@ -3,20 +3,63 @@
 import asyncio
 import base64
 import io
+import math
+import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from endpoints.engine import runtimes
-from endpoints.engine.batcher import Arrays, Batcher, Runtime
+from endpoints.engine import curve, runtimes
+from endpoints.engine.batcher import Arrays, Batcher, Batching, Job, Runtime
 from endpoints.engine.model import ServedModel
 
 T = TypeVar("T")
+
+QUICK_PIXELS = 128 * 128  # a network's input up to this size is made in less time than handing the work over takes
+QUICK_SECONDS = 0.001  # an answer that is written in less is written where it stands
+CPU_BATCH_BYTES = 8 * 2**20  # of input in one run: its activations take a hundred times as much
+
+
+@dataclass(eq=False)
+class Ticket:
+    """What the server and the data plane tell each other about one request.
+
+    `deadline`: of time.monotonic(), when nobody waits for the answer any more. `images`, `batch_size`: how many it
+    had, and how many were computed together.
+    """
+
+    deadline: float = math.inf
+    images: int = 0
+    batch_size: int = 0
+    job: Job | None = None
+    is_gone: bool = False
+
+    def give_up(self) -> None:
+        """The caller is gone: take what waits out of the queue, also what a thread is just about to put there."""
+        self.is_gone = True
+        if self.job:
+            self.job.future.cancel()
+
+
+# Of the request that is being answered: the protocols between server and data plane need not pass it on.
+TICKET: ContextVar[Ticket] = ContextVar("ticket")
+
+
+class Settings(NamedTuple):
+    """How to load a model. None: as measured."""
+
+    device: str = "auto"
+    threads: int = 1
+    precision: str = "auto"
+    batch_size: int | None = None
+    batch_window_ms: float | None = None
 
 
 class DataPlane:
@@ -25,6 +68,9 @@ class DataPlane:
     def __init__(self, model: ServedModel, runtime: Runtime, threads: int) -> None:
         self.model = model
         self.info: dict[str, Any] = {}
+        self._runtime = runtime
+        self._image_pixels = 0  # of one image of the probe, resized
+        self._answer_seconds = math.inf
         self._batcher = Batcher(runtime, model.predict.batch)
         self._pool = ThreadPoolExecutor(max(2, threads), thread_name_prefix="images")
 
@@ -32,30 +78,75 @@ class DataPlane:
         """One answer an instance. Raises EngineError. Cancelling it takes what still waits out of the queue."""
         self.model.check_parameters(parameters)
         rows, sizes = await self.run(instances)
+        if self.is_quickly_answered(len(rows)):
+            return self.model.answers(rows, sizes, parameters)
         return await self.in_pool(self.model.answers, rows, sizes, parameters)
 
     async def run(self, instances: Sequence[Any]) -> tuple[list[Arrays], list[tuple[int, int]]]:
         """-> (the network's outputs for each instance, its image's (width, height)). Raises EngineError."""
-        arrays, sizes = await self.in_pool(self.model.decode, instances)
-        futures = self._batcher.submit(arrays)
-        return await asyncio.gather(*map(asyncio.wrap_future, futures)), sizes
+        ticket = TICKET.get(None) or Ticket()
+        ticket.images = len(instances)
+        try:
+            if self._image_pixels <= QUICK_PIXELS and self.model.is_quickly_decoded(instances):
+                job, sizes = self._queue(instances, ticket)
+            else:
+                job, sizes = await self.in_pool(self._queue, instances, ticket)
+            rows = await asyncio.wrap_future(job.future)
+        except asyncio.CancelledError:
+            ticket.give_up()
+            raise
+        ticket.batch_size = job.batch_size
+        return rows, sizes
+
+    def _queue(self, instances: Sequence[Any], ticket: Ticket) -> tuple[Job, list[tuple[int, int]]]:
+        """Decode the images and put them before the model, in one thread."""
+        with self._batcher.coming(len(instances), self._image_pixels, ticket.deadline):
+            arrays, sizes = self.model.decode(instances)
+        ticket.job = job = self._batcher.submit(arrays, ticket.deadline)
+        if ticket.is_gone:
+            job.future.cancel()
+        return job, sizes
 
     async def in_pool(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call what takes a while in a thread beside the model's."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
-    def probe(self) -> None:
-        """Answer a generated image, twice: the first run is slow. Raises when the model cannot answer it."""
-        for _ in range(2):
-            arrays, sizes = self.model.decode([{"data": generated_image()}])
-            rows = [future.result() for future in self._batcher.submit(arrays)]
-            if not all(np.isfinite(values).all() for values in rows[0].values()):
-                raise RuntimeError("The model answers with numbers that are not finite.")
-            self.model.answers(rows, sizes, {})
+    def is_quickly_answered(self, images: int) -> bool:
+        """Whether the answers of so many images are made in less time than handing them over takes."""
+        return self._answer_seconds * images < QUICK_SECONDS
+
+    def probe(self) -> np.ndarray:
+        """Answer a generated image. -> the network's input. Raises when the model cannot answer it."""
+        arrays, sizes = self.model.decode([{"data": generated_image()}])
+        rows = self._batcher.submit(arrays).future.result()
+        if not all(np.isfinite(values).all() for values in rows[0].values()):
+            raise RuntimeError("The model answers with numbers that are not finite.")
+        began = time.perf_counter()
+        self.model.answers(rows, sizes, {})
+        self._answer_seconds = time.perf_counter() - began
+        return arrays[0]
+
+    def settle(self, array: np.ndarray, size: int | None, window_ms: float | None, largest: int) -> dict[str, Any]:
+        """Measure the curve of the input `array`; batch as it says, or as told. -> what /-/info says of it."""
+        points = curve.measure(lambda n: self._runtime.run(self.model.predict.batch([array] * n)), largest)
+        size = size or curve.batch_size(points)
+        window_ms = curve.window_ms(points) if window_ms is None else window_ms
+        self._image_pixels = array.shape[-2] * array.shape[-1]
+        image_ms = min(point.per_image for point in points if point.batch <= size)
+        self._batcher.batching = Batching(
+            self._image_pixels * size, window_ms / 1000, image_ms / 1000 / self._image_pixels
+        )
+        return {"batch_size": size, "batch_window_ms": window_ms, "curve": [point._asdict() for point in points]}
 
     def close(self) -> None:
         self._batcher.close()
         self._pool.shutdown()
+
+
+def memory_mb() -> float:
+    """What this process holds in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * resource.getpagesize() / 2**20, 1)
 
 
 def generated_image() -> str:
@@ -67,16 +158,20 @@ def generated_image() -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def load(folder: Path, device: str, threads: int) -> DataPlane:
-    """Load the model of `folder`, warm it up and have it answer a probe. Raises when any of that fails."""
+def load(folder: Path, settings: Settings) -> DataPlane:
+    """Load the model of `folder`, warm it up, measure it and have it answer a probe. Raises when any of that fails."""
     began = time.monotonic()
-    runtime = runtimes.choose(folder, device, threads)
-    plane = DataPlane(ServedModel(folder), runtime, threads)
-    plane.probe()
+    runtime = runtimes.choose(folder, settings.device, settings.threads)
+    plane = DataPlane(ServedModel(folder), runtime, settings.threads)
+    plane.probe()  # the first run is slow
+    array = plane.probe()
+    largest = (CPU_BATCH_BYTES if runtime.device == "cpu" else runtime.batch_pixels * 12) // array.nbytes
+    batching = plane.settle(array, settings.batch_size, settings.batch_window_ms, max(1, largest))
     plane.info = {
         "runtime": runtime.name,
         "device": runtime.device,
-        "threads": threads,
+        "threads": settings.threads,
+        **batching,
         "load_seconds": round(time.monotonic() - began, 3),
     }
     return plane

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from endpoints.engine import bodies, open_inference
 from endpoints.engine.bodies import Call, Request
-from endpoints.engine.plane import DataPlane
+from endpoints.engine.plane import DataPlane, memory_mb
 
 Answer = Callable[[DataPlane, Request], Awaitable[Any]]
 
@@ -52,7 +52,7 @@ async def v1_predict(plane: DataPlane, request: Request) -> Any:
 
 
 async def info(plane: DataPlane, request: Request) -> Any:
-    return {**plane.info, "pid": os.getpid()}
+    return {**plane.info, "pid": os.getpid(), "memory_mb": memory_mb()}
 
 
 async def v2_metadata(name: str, plane: DataPlane, request: Request) -> Any:

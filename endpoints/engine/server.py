@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -20,8 +23,8 @@ from endpoints.engine.errors import (
     TooBusy,
     response,
 )
-from endpoints.engine.plane import DataPlane
-from endpoints.engine.protocols import Route
+from endpoints.engine.plane import TICKET, DataPlane, Ticket
+from endpoints.engine.protocols import Answer, Route
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MAX_REQUESTS = 64  # at once, from their first byte on: bounds the memory that waiting bodies take
+MAX_REQUESTS = 128  # with a body, at once, from their first byte on
+MAX_BODIES = 256 * 2**20  # bytes, of all of them
 DEADLINE_SECONDS = 58.0  # the web process gives up at 60: ours is the better answer
 
 
@@ -58,7 +62,7 @@ class App:
         self._max_requests = max_requests
         self._deadline_seconds = deadline_seconds
         self._plane: DataPlane | None = None
-        self._in_flight = 0
+        self._in_flight = self._bodies = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -83,7 +87,6 @@ class App:
             self._failed(error)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._in_flight += 1
         try:
             answer = await self._answer(scope, receive)
         except EngineError as error:
@@ -93,8 +96,6 @@ class App:
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             answer = response(InferenceFailed("The engine failed. Its log says why."), scope["path"])
-        finally:
-            self._in_flight -= 1
         await _send(send, answer)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
@@ -110,37 +111,92 @@ class App:
             return Response(orjson.dumps(route.value))
         if scope["method"] == "GET":
             return Response(orjson.dumps(await route.answer(plane, Request())))
-        if self._in_flight > self._max_requests:
+        headers = dict(scope["headers"])
+        size = _announced(headers)
+        if self._in_flight >= self._max_requests or self._bodies + size > MAX_BODIES:
             raise TooBusy("Too many requests are waiting for this model.")
+        self._in_flight += 1
+        self._bodies += size
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                headers = dict(scope["headers"])
-                value = await route.answer(plane, Request(await _body(headers, receive), headers))
-                if isinstance(value, Response):
-                    return value
-                return Response(await asyncio.to_thread(orjson.dumps, value, None, orjson.OPT_SERIALIZE_NUMPY))
-        except TimeoutError as error:
-            raise DeadlinePassed(f"No answer within {self._deadline_seconds:g} seconds.") from error
+            return await self._compute(plane, route.answer, headers, receive)
+        finally:
+            self._in_flight -= 1
+            self._bodies -= size
+
+    async def _compute(
+        self, plane: DataPlane, answer: Answer, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Response:
+        """Raises DeadlinePassed when the caller's time is over, ClientGone when it hangs up: the work ends then."""
+        seconds = _seconds(headers, self._deadline_seconds)
+        ticket = Ticket(time.monotonic() + seconds)
+        TICKET.set(ticket)  # the tasks below see it
+        request = Request(await _body(receive, ticket.deadline), headers)
+        answering = asyncio.ensure_future(answer(plane, request))
+        leaving = asyncio.ensure_future(_hangs_up(receive))
+        try:
+            await asyncio.wait(
+                (answering, leaving),
+                timeout=ticket.deadline - time.monotonic(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if answering.done():
+                return await _written(plane, answering.result(), ticket)
+            if leaving.done():
+                raise ClientGone
+            raise DeadlinePassed(f"No answer within {seconds:g} seconds.")
+        finally:
+            answering.cancel()
+            leaving.cancel()
 
 
-async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-    """The whole body. Raises BodyTooLarge, ClientGone."""
-    length = headers.get(b"content-length", b"0")
+def _announced(headers: Mapping[bytes, bytes]) -> int:
+    """How many bytes the body will have at most. Raises BodyTooLarge."""
+    said = headers.get(b"content-length", b"")
+    size = int(said) if said.isdigit() and len(said) < 20 else MAX_BODY
+    if size > MAX_BODY:
+        raise BodyTooLarge(f"The body is larger than {MAX_BODY} bytes.")
+    return size
+
+
+async def _body(receive: Receive, deadline: float) -> bytes:
+    """The whole body. Raises BodyTooLarge, ClientGone, DeadlinePassed."""
     chunks: list[bytes] = []
     size, more = 0, True
-    if length.isdigit() and int(length) > MAX_BODY:
-        raise BodyTooLarge(f"The body is larger than {MAX_BODY} bytes.")
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        chunk = message.get("body", b"")
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_BODY:
-            raise BodyTooLarge(f"The body is larger than {MAX_BODY} bytes.")
-        more = message.get("more_body", False)
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                chunk = message.get("body", b"")
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > MAX_BODY:
+                    raise BodyTooLarge(f"The body is larger than {MAX_BODY} bytes.")
+                more = message.get("more_body", False)
+    except TimeoutError as error:
+        raise DeadlinePassed("The body did not come in time.") from error
     return b"".join(chunks)
+
+
+def _seconds(headers: Mapping[bytes, bytes], most: float) -> float:
+    """How long the caller still waits: what x-deadline-ms says, if that is less."""
+    said = headers.get(b"x-deadline-ms", b"")
+    return min(most, int(said) / 1000) if said.isdigit() and len(said) < 10 else most
+
+
+async def _hangs_up(receive: Receive) -> None:
+    """Ends when the caller does."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _written(plane: DataPlane, value: Any, ticket: Ticket) -> Response:
+    """The answer as bytes, and with how many images it was computed together."""
+    if not isinstance(value, Response):
+        write = partial(orjson.dumps, value, None, orjson.OPT_SERIALIZE_NUMPY)
+        value = Response(write() if plane.is_quickly_answered(ticket.images) else await plane.in_pool(write))
+    return replace(value, headers=(*value.headers, (b"x-batch-size", str(ticket.batch_size).encode())))
 
 
 async def _send(send: Send, answer: Response) -> None:

@@ -1,5 +1,6 @@
 """The engine's HTTP side without a socket: a toy detector behind the real data plane, and a client that speaks ASGI."""
 
+import asyncio
 import base64
 import io
 import json
@@ -56,21 +57,19 @@ class Client:
 
     async def exchange(self, method, path, chunks=(b"",), headers=None, disconnect=False):
         """-> (status, body, headers); None when nothing was answered."""
-        messages = [
-            {"type": "http.request", "body": chunk, "more_body": disconnect or i < len(chunks) - 1}
-            for i, chunk in enumerate(chunks)
-        ] + [{"type": "http.disconnect"}]
+        messages = asyncio.Queue()
+        for i, chunk in enumerate(chunks):
+            messages.put_nowait({"type": "http.request", "body": chunk, "more_body": disconnect or i < len(chunks) - 1})
+        if disconnect:
+            messages.put_nowait({"type": "http.disconnect"})
         sent = []
-
-        async def receive():
-            return messages.pop(0)
 
         async def send(message):
             sent.append(message)
 
         given = {"content-type": "application/json"} if headers is None else headers
         raw = [(k.encode(), v.encode()) for k, v in given.items()]
-        await self.app({"type": "http", "method": method, "path": path, "headers": raw}, receive, send)
+        await self.app({"type": "http", "method": method, "path": path, "headers": raw}, messages.get, send)
         if not sent:
             return None
         answer = {k.decode(): v.decode() for k, v in sent[0]["headers"]}

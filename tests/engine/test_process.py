@@ -45,9 +45,23 @@ def test_ready_only_after_the_model_has_answered_and_says_what_it_runs_on(tmp_pa
         metadata = running.call("GET", "/v2/models/shapes")[1]
     assert set(seen) <= {503, 200}
     assert info.pop("load_seconds") > 0
-    assert info == {"runtime": "onnxruntime", "device": "cpu", "threads": 1, "pid": running.process.pid}
+    assert 20 < info["memory_mb"] < 350
+    assert info["curve"][0]["batch"] == 1
+    assert all(point["ms"] > 0 for point in info["curve"])
+    assert info["batch_size"] in [point["batch"] for point in info["curve"]]
+    told = {name: info[name] for name in ("runtime", "device", "threads", "pid")}
+    assert told == {"runtime": "onnxruntime", "device": "cpu", "threads": 1, "pid": running.process.pid}
     assert metadata["inputs"][-1] == {"name": "pixel_values", "datatype": "FP32", "shape": [-1, 3, 28, 28]}
     assert metadata["outputs"][-1] == {"name": "logits", "datatype": "FP32", "shape": [-1, 2]}
+
+
+def test_batch_size_and_window_are_as_told(tmp_path):
+    with engine(exported("image_classification"), tmp_path, "--batch-size", "3", "--batch-window-ms", "1.5") as running:
+        running.wait_ready()
+        info = running.call("GET", "/-/info")[1]
+        status, body = running.call("POST", "/inference", {"instances": [instance()] * 7})
+    assert (info["batch_size"], info["batch_window_ms"]) == (3, 1.5)
+    assert (status, len(body)) == (200, 7)
 
 
 def test_model_name_may_have_spaces_and_korean_letters(tmp_path):

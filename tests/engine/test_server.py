@@ -3,13 +3,18 @@
 import asyncio
 import base64
 import json
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import httpx
 import pytest
 
+from endpoints.engine.plane import DataPlane
 from endpoints.engine.protocols import routes
 from endpoints.engine.server import MAX_BODY, App
+from tests.endpoints.web import serving
 from tests.engine.asgi import BOX, GOOD, Client, b64, bomb, png
 
 REFUSED = [
@@ -135,6 +140,64 @@ def test_request_past_its_deadline_leaves_the_queue(ask, toy):
     assert all(headers["retry-after"] == "1" for _, _, headers in late)
     assert fresh[0] == 200
     assert toy.images == 2  # the one that was running and the fresh one
+
+
+def test_request_that_cannot_be_answered_in_its_callers_time_is_refused_at_once(ask, toy):
+    async def scenario(client):
+        toy.gate.clear()
+        running = asyncio.create_task(client.post({"instances": [GOOD]}))
+        await asyncio.to_thread(toy.begun.wait, 5)
+        headers = {"content-type": "application/json", "x-deadline-ms": "200"}
+        late = await client.request("POST", "/inference", [json.dumps({"instances": [GOOD]}).encode()], headers)
+        toy.gate.set()
+        return late, await running
+
+    late, running = ask(scenario)
+    assert (late[0], late[1]["error"]["code"], late[2]["retry-after"]) == (503, "deadline_passed", "1")
+    assert running[0] == 200
+    assert toy.images == 1
+
+
+def test_answer_says_how_many_images_were_computed_together(ask, toy):
+    async def scenario(client):
+        toy.gate.clear()
+        first = asyncio.create_task(client.post({"instances": [GOOD]}))
+        await asyncio.to_thread(toy.begun.wait, 5)
+        others = [asyncio.create_task(client.post({"instances": [GOOD]})) for _ in range(3)]
+        await asyncio.sleep(0.2)
+        toy.gate.set()
+        return await asyncio.gather(first, *others)
+
+    assert [answer[2]["x-batch-size"] for answer in ask(scenario)] == ["1", "3", "3", "3"]
+
+
+def test_caller_that_hangs_up_frees_its_place_and_costs_no_work(model, toy):
+    """Over a real connection: the closed socket is all that the engine hears of it."""
+    plane = DataPlane(model, toy, threads=2)
+    app = App(routes("shapes", "/inference", "1"), lambda: plane, pytest.fail, max_requests=2)
+    body = json.dumps({"instances": [GOOD]}).encode()
+    with serving(app) as url, httpx.Client(base_url=url, timeout=30) as client, ThreadPoolExecutor(2) as pool:
+        while client.get("/-/ready").status_code != 200:
+            time.sleep(0.01)
+        toy.gate.clear()
+        running = pool.submit(client.post, "/inference", json={"instances": [GOOD]})
+        assert toy.begun.wait(5)
+        leaving = socket.create_connection(("127.0.0.1", httpx.URL(url).port))
+        leaving.sendall(b"POST /inference HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        while client.post("/inference", json={"instances": [GOOD]}, headers={"x-deadline-ms": "1"}).status_code != 429:
+            time.sleep(0.01)  # until both places are taken
+        leaving.close()
+        waiting = pool.submit(ask_until_taken, client)
+        time.sleep(0.2)
+        toy.gate.set()
+        assert [answer.result(20).status_code for answer in (running, waiting)] == [200, 200]
+    assert toy.images == 2  # the one that was running and the one that came last
+
+
+def ask_until_taken(client):
+    while (answer := client.post("/inference", json={"instances": [GOOD]})).status_code == 429:
+        time.sleep(0.01)
+    return answer
 
 
 def test_images_that_together_need_too_much_memory_are_refused(ask):

@@ -1,5 +1,6 @@
 """The one way in which every part opens an image: trainer, preview and engine see the same pixels."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +18,10 @@ class NotAMask(ValueError):
     """An image whose pixels are not one number each; the text is its mode."""
 
 
+class TooManyPixels(ValueError):
+    """The text says how many."""
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation and convert to RGB; transparency is laid over black as Pillow does.
 
@@ -30,9 +35,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def open_rgb(source: str | Path | BinaryIO) -> Image.Image:
-    """Open, decode and convert. Raises Pillow's UnidentifiedImageError or OSError for what is no image."""
+def open_rgb(source: str | Path | BinaryIO, max_pixels: float = math.inf) -> Image.Image:
+    """Open, decode and convert. Raises Pillow's UnidentifiedImageError or OSError for what is no image.
+
+    TooManyPixels for an image of more than `max_pixels`, before one of them is decoded.
+    """
     with Image.open(source, formats=FORMATS) as image:
+        if image.width * image.height > max_pixels:
+            raise TooManyPixels(f"{image.width} x {image.height} pixels")
         image.load()
         return to_rgb(image)
 
