@@ -161,7 +161,7 @@ def test_search_narrows_while_typing_and_pages_turn(open_page, people, project, 
     expect(page.get_by_text("Nothing matches.")).to_be_visible()
 
 
-def test_deleting_asks_first_and_names_what_is_in_the_way(open_page, people, project, rows):
+def test_deleting_asks_first_and_names_what_is_in_the_way(open_page, axe, people, project, rows):
     busy = rows[-1]
     of = {"project": project, "algorithm": busy.algorithm}
     Training.objects.create(name="busy run", dataset=busy, dataset_name=busy.name, status="RUNNING", **of)
@@ -171,6 +171,7 @@ def test_deleting_asks_first_and_names_what_is_in_the_way(open_page, people, pro
     delete.click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Delete the dataset signs 12?")
+    assert axe(page) == []
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(delete).to_be_focused()
