@@ -82,7 +82,7 @@ def stage_of(endpoint: Mapping[str, Any], rest: str) -> tuple[dict[str, Any], st
 def target(stage: Mapping[str, Any], rest: str) -> Target:
     """The resource of the stage that `rest` names; the first one when it is empty. Raises Refused (404)."""
     resource = _resource(stage["resources"], rest)
-    return Target(rest or resource["path"], resource["sockets"], resource["id"])
+    return Target(rest or "/", resource["sockets"], resource["id"])
 
 
 def _resource(resources: list[dict[str, Any]], rest: str) -> dict[str, Any]:

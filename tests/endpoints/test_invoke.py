@@ -48,11 +48,11 @@ def error(response: httpx.Response) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("path", "asked"),
     [
-        ("/stage/e1", "/inference"),
-        ("/stage/e1/", "/inference"),
+        ("/stage/e1", "/"),
+        ("/stage/e1/", "/"),
         ("/stage/e1/inference", "/inference"),
         ("/stage/e1/inference/", "/inference"),
-        ("/stage/e1/default", "/inference"),
+        ("/stage/e1/default", "/"),
         ("/stage/e1/default/inference", "/inference"),
         ("/stage/e1/v1/models/colours/predict", "/v1/models/colours/predict"),
         ("/stage/e1/default/v1/models/colours:predict", "/v1/models/colours:predict"),
