@@ -75,7 +75,7 @@ def _reduce(call: "Call") -> bytes | None:
 
 
 def keep(stage_id: str, jpeg: bytes) -> str:
-    """-> the file's name; "" when the disk does not take it: that must not cost the statistics. A half is swept away."""
+    """-> the file's name; "" when the disk does not take it: that must cost no statistics. A half is swept away."""
     name = f"{secrets.token_hex(12)}.jpg"
     file = folder(stage_id) / name
     try:

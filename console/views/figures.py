@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console.access import load
 from console.answers import refuse
 from endpoints import kept_images, records, services
-from endpoints.figures import DAY, PERIODS, stage_figures
+from endpoints.figures import PERIODS, stage_figures
 from endpoints.models import Stage
 from training.errors import ServiceError
 from training.models import Role
@@ -62,11 +62,10 @@ def stage_statistics(request: HttpRequest, project: str, endpoint: str, pk: str)
     period = _chosen(request, "range", PERIODS, "hour")
     figures = stage_figures(load(request, Stage, pk, project=project), period=period)
     since, until, step = figures["since"], figures["until"], figures["step_seconds"]
-    shown = {"x": "time", "from": int(since.timestamp()), "to": int(until.timestamp()), "step": step}
-    if step == DAY:
-        shown["zone"] = settings.TIME_ZONE  # a day is the site's, wherever its reader is
+    # Times are those of the site, as everywhere on the page: a day begins at its midnight, wherever the reader is.
+    span = {"from": int(since.timestamp()), "to": int(until.timestamp()), "step": step, "zone": settings.TIME_ZONE}
     charts = _charts(figures["minutes"], str(STEPS[period])) if figures["calls"] else []
-    return JsonResponse({**shown, "unfinished": period == "hour", "charts": charts})
+    return JsonResponse({"x": "time", **span, "unfinished": period == "hour", "charts": charts})
 
 
 def _charts(rows: list[dict[str, Any]], requests: str) -> list[dict[str, Any]]:

@@ -134,7 +134,7 @@ export class Chart {
   at(index) {
     const x = this.data[0][index];
     if (!this.options.time) return `${this.options.text.step} ${x}`;
-    const clock = this.period.zone ? {} : { hour: "2-digit", minute: "2-digit" };
+    const clock = this.period.step >= 86400 ? {} : { hour: "2-digit", minute: "2-digit" };
     return this.moment(x, { year: "numeric", month: "short", day: "numeric", weekday: "short", ...clock });
   }
 

@@ -4,7 +4,7 @@
  *    "charts": [{"title", "stacked": false, "series": [{"name", "label", "tone", "points": [[x, value], ...]}]}]}
  *
  * With "time", x is in seconds since 1970, "from" and "to" are the period that is shown, whatever points there are, and
- * "step" is how many seconds one point stands for. "zone" is given where points are days: those of that time zone.
+ * "step" is how many seconds one point stands for. Times are written as the clocks of "zone" show them.
  * A stacked chart has bars: its first series on top of the second, and so on. "tone" ("good", "warning", "bad") chooses
  * a colour by meaning. While "unfinished" is true the URL is asked again every data-every milliseconds, and the data of the charts is
  * exchanged: a chart, its zoom and its hidden series survive. Texts come from data-text-*. */
