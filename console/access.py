@@ -8,7 +8,7 @@ from django.db import models
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
-from endpoints.models import EndpointKey, Stage, StageResource
+from endpoints.models import EndpointKey, Rollout, Stage, StageResource
 from training.models import Membership, Project, Role
 
 M = TypeVar("M", bound=models.Model)
@@ -18,6 +18,7 @@ PATHS: dict[type[models.Model], str] = {
     Project: "pk",
     Stage: "endpoint__project",
     EndpointKey: "endpoint__project",
+    Rollout: "endpoint__project",
     StageResource: "stage__endpoint__project",
 }
 

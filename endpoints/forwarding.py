@@ -4,9 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Protocol
 
-from endpoints.connections import IDLE_SECONDS, Answer, CallerGone, Engine, EngineGone, NotListening
-from endpoints.exchange import Exchange
+from endpoints.connections import IDLE_SECONDS, Answer, CallerGone, Connection, Engine, EngineGone, NotListening
 from endpoints.lookup import Refused, Target
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,20 @@ def unavailable() -> Refused:
     return Refused(503, "unavailable", "The model is not ready to answer. Try again shortly.", {"Retry-After": "2"})
 
 
+class Asking(Protocol):
+    """Who asks an engine: a caller's Exchange, or a copy of it."""
+
+    method: str
+    headers: dict[bytes, bytes]
+    body: list[bytes]
+    bytes_in: int
+    gone: bool
+    connection: Connection | None
+
+    @property
+    def seconds_left(self) -> float: ...
+
+
 class Forwarder:
     """Asks engines. It remembers the connections to them, and which resources answered lately."""
 
@@ -30,14 +44,16 @@ class Forwarder:
         self._engines: dict[str, Engine] = {}
         self._answered: dict[str, float] = {}
 
-    async def ask(self, call: Exchange, target: Target, find: Callable[[], Target]) -> tuple[Answer, Engine]:
+    async def ask(
+        self, call: Asking, target: Target, find: Callable[[], Target], patience: float = REPLACED_SECONDS
+    ) -> tuple[Answer, Engine]:
         """The answer to `call` of one of the target's engines, and which one that was.
 
         An engine that goes away before it answers is replaced: the call goes to another one or waits for the new one,
-        once; `find` says where that is. When the answer was read, `release` the engine. Raises Refused (503),
-        BrokenOff, CallerGone.
+        `patience` seconds, and is asked once more; `find` says where that is. When the answer was read, `release` the
+        engine. Raises Refused (503), BrokenOff, CallerGone.
         """
-        give_up = time.monotonic() + REPLACED_SECONDS
+        give_up = time.monotonic() + patience
         failed: set[str] = set()
         lost = 0
         while lost < 2 and not call.gone:
@@ -74,7 +90,7 @@ class Forwarder:
     def _lately(self, target: Target) -> bool:
         return time.monotonic() - self._answered.get(target.resource, -LATELY_SECONDS) < LATELY_SECONDS
 
-    async def _once(self, engine: Engine, call: Exchange, target: Target) -> Answer:
+    async def _once(self, engine: Engine, call: Asking, target: Target) -> Answer:
         engine.in_flight += 1
         try:
             call.connection = await engine.connect()
@@ -89,7 +105,7 @@ class Forwarder:
         self._answered[target.resource] = engine.used = time.monotonic()
         return answer
 
-    def release(self, engine: Engine, call: Exchange) -> None:
+    def release(self, engine: Engine, call: Asking) -> None:
         """The engine is done with the call, or the call with the engine."""
         engine.in_flight -= 1
         connection, call.connection = call.connection, None
@@ -112,7 +128,7 @@ class Forwarder:
             engine.close_idle()
 
 
-def _head(call: Exchange, path: str) -> bytes:
+def _head(call: Asking, path: str) -> bytes:
     """The request's first lines. Of the caller's headers, an engine gets those that say what the body is."""
     lines = [
         f"{call.method} {path} HTTP/1.1\r\nhost: engine\r\ncontent-length: {call.bytes_in}\r\n"

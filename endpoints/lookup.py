@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from endpoints import routes
 
@@ -83,6 +83,24 @@ def target(stage: Mapping[str, Any], rest: str) -> Target:
     """The resource of the stage that `rest` names; the first one when it is empty. Raises Refused (404)."""
     resource = _resource(stage["resources"], rest)
     return Target(rest or "/", resource["sockets"], resource["id"])
+
+
+def counterpart(stage: Mapping[str, Any], rest: str, other: Mapping[str, Any]) -> Target | None:
+    """What the same request goes to on another stage of the endpoint: the resource of the same path, under its own
+    model's name. None when that stage has nothing under the path."""
+    asked = _resource(stage["resources"], rest)
+    found = next((r for r in other["resources"] if r["path"] == asked["path"]), None)
+    if found is None:
+        return None
+    parts = rest.split("/")
+    if len(parts) > 3 and parts[2] == "models":
+        name, verb = unquote(parts[3]), ""
+        if name != asked["model"]:
+            name, colon, verb = name.rpartition(":")
+            verb = colon + verb
+        if name == asked["model"]:
+            parts[3] = quote(found["model"], safe="") + verb
+    return Target("/".join(parts) or "/", found["sockets"], found["id"])
 
 
 def _resource(resources: list[dict[str, Any]], rest: str) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from endpoints import kept_images, rollup, routes
 from endpoints.models import Endpoint
 from endpoints.services import endpoint_refresh
+from endpoints.services.rollouts import rollouts_decide
 
 
 def run() -> None:
     """Safe at any time and as often as one likes: it derives everything anew."""
     for endpoint in Endpoint.objects.exclude(status=Endpoint.Status.DELETE_IN_PROGRESS):
         endpoint_refresh(endpoint)
+    rollouts_decide()
     routes.publish()
     kept_images.sweep()
     rollup.prune()

@@ -77,6 +77,12 @@ def stage_name(endpoint: Endpoint, name: str) -> list[str]:
     return []
 
 
+def between(value: float, least: float, most: float) -> list[str]:
+    if least <= value <= most:  # not so for NaN
+        return []
+    return [_("Must be between %(least)s and %(most)s.") % {"least": f"{least:g}", "most": f"{most:g}"}]
+
+
 def lock(endpoint: Endpoint) -> Endpoint:
     """The endpoint's row, held until the transaction ends. Raises Conflict when it is being deleted."""
     row = Endpoint.objects.select_for_update().filter(pk=endpoint.pk).first()

@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from endpoints import routes
-from endpoints.models import Access, Endpoint, EndpointKey, Stage, StageResource
+from endpoints.models import Access, Endpoint, EndpointKey, Rollout, Stage, StageResource
 from endpoints.services import checks
 from models_registry.models import Model
 from training import lifecycle
@@ -88,16 +88,23 @@ def endpoint_delete(*, endpoint: Endpoint, user: Any) -> None:
 
 
 @transaction.atomic
-def endpoint_set_default(*, endpoint: Endpoint, stage: Stage, user: Any) -> None:
-    """Point the endpoint's own URL at another stage, which must be ACTIVE: no request fails meanwhile."""
+def endpoint_set_default(*, endpoint: Endpoint, stage: Stage, user: Any, why: Message | None = None) -> None:
+    """Point the endpoint's own URL at another stage, which must be ACTIVE: no request fails meanwhile.
+
+    A running rollout ends with it: promoted if the stage is its candidate. `why` is what the rollout says of that.
+    """
     row = checks.lock(endpoint)
     target = row.stages.filter(pk=stage.pk).first()
     if target is None or target.status != Stage.Status.ACTIVE:
         text = gettext_noop("The stage %(stage)s is not ACTIVE, so it cannot become the default.")
         raise Conflict(Message(text, {"stage": stage.name}), [stage])
+    reason = Message(gettext_noop("The default stage is now %(stage)s."), {"stage": target.name})
+    rollout = row.rollouts.filter(status=Rollout.Status.RUNNING).first()
+    if rollout and target.pk != row.default_stage_id:
+        promoted = rollout.stage_id == target.pk
+        lifecycle.move(rollout, "PROMOTED" if promoted else "ENDED", reason=why or reason, actor=user)
     row.default_stage = endpoint.default_stage = target
     row.save(update_fields=["default_stage", "updated_at"])
-    reason = Message(gettext_noop("The default stage is now %(stage)s."), {"stage": target.name})
     lifecycle.record(row, "default_stage", reason=reason, actor=user)
     transaction.on_commit(routes.publish)
 

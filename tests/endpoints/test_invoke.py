@@ -302,8 +302,8 @@ def test_journey_from_endpoint_to_answer(home, project, people, model, superviso
     counted = {name: figures[name] for name in ("calls", "succeeded", "client_errors", "server_errors")}
     assert counted == {"calls": 6, "succeeded": 3, "client_errors": 2, "server_errors": 1}
     newest = figures["requests"][0]
-    assert (newest["status"], newest["path"]) == (403, "/inference")
-    assert "instances[0].data" in figures["requests"][2]["error"]
+    assert (newest.status, newest.path) == (403, "/inference")
+    assert "instances[0].data" in figures["requests"][2].error
     assert EndpointKey.objects.get().last_used_at is not None
     assert StageMinute.objects.filter(stage=stage).exists()
     assert RequestRecord.objects.filter(stage=stage).count() == 6
