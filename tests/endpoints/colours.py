@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,17 @@ def colour_model(project: Project, name: str = "colours", labels: tuple[str, ...
     model = Model.objects.create(
         project=project, name=name, training=training, algorithm="image_classification", status="ACTIVE"
     )
-    model.folder.mkdir(parents=True)
-    manifest = {**MANIFEST, "labels": [{"id": i, "name": label} for i, label in enumerate(labels)]}
-    (model.folder / "model.json").write_text(json.dumps(manifest))
-    onnx.save(network(), model.folder / "model.onnx")
-    (model.folder / "export_report.json").write_text(json.dumps(REPORT))
+    write_files(model.folder, labels)
     return model
+
+
+def write_files(folder: Path, labels: tuple[str, ...] = LABELS) -> None:
+    """What an engine reads."""
+    folder.mkdir(parents=True)
+    manifest = {**MANIFEST, "labels": [{"id": i, "name": label} for i, label in enumerate(labels)]}
+    (folder / "model.json").write_text(json.dumps(manifest))
+    onnx.save(network(), folder / "model.onnx")
+    (folder / "export_report.json").write_text(json.dumps(REPORT))
 
 
 REPORT = {
