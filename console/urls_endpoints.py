@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console.views import capacity, endpoints, figures, keys, stages, tryit
+from console.views import capacity, endpoints, figures, keys, resources, stages, tryit
 
 ENDPOINT = "projects/<str:project>/endpoints/<str:pk>/"
 STAGES = "projects/<str:project>/endpoints/<str:endpoint>/stages/"
@@ -21,6 +21,8 @@ urlpatterns = [
     path(f"{STAGE}delete/", stages.stage_delete, name="stage_delete"),
     path(f"{STAGE}redeploy/", stages.stage_redeploy, name="stage_redeploy"),
     path(f"{STAGE}resources/", stages.resource_add, name="resource_add"),
+    path(f"{STAGE}resources/<str:resource>/model/", resources.resource_replace, name="resource_replace"),
+    path(f"{STAGE}resources/<str:resource>/engines/", resources.resource_configure, name="resource_configure"),
     path(f"{STAGE}resources/<str:resource>/capacity/", capacity.capacity, name="capacity"),
     path(f"{STAGE}resources/<str:resource>/capacity/measure/", capacity.capacity_measure, name="capacity_measure"),
     path(f"{STAGE}try/", tryit.stage_try, name="stage_try"),

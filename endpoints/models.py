@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework_api_key.models import AbstractAPIKey
 
 from models_registry.models import Model
-from training.models import Owned, Status, new_id
+from training.models import Event, Owned, Status, new_id
 
 
 class EndpointStatus(Status):
@@ -89,6 +89,9 @@ class Stage(models.Model):
     @property
     def is_default(self) -> bool:
         return self.endpoint.default_stage_id == self.pk
+
+    def events(self) -> "models.QuerySet[Event]":
+        return Event.objects.filter(kind=self._meta.model_name, object_id=self.pk)
 
 
 class StageResource(models.Model):

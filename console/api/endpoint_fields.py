@@ -15,12 +15,22 @@ class ResourceSerializer(serializers.ModelSerializer):
 
     model_name = serializers.CharField(source="model.name", read_only=True)
     settings = serializers.JSONField(read_only=True, help_text="what the engine chose: runtime, device, threads")
+    ready = serializers.SerializerMethodField(help_text="how many engines answer now")
+    serving = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="the deployment that answers: `deployment`, once that is ready"
+    )
     capacity = serializers.JSONField(read_only=True, help_text="images a second, p50 and p95 at 1, 4, 16, 64 callers")
     url = serializers.SerializerMethodField()
 
     class Meta:
         model = StageResource
-        fields = ("id", "path", "model", "model_name", "settings", "capacity", "url")
+        fields = (
+            "id", "path", "model", "model_name", "next_model", "deployment", "serving", "ready",
+            "replicas", "batch_size", "batch_window_ms", "settings", "capacity", "url",
+        )  # fmt: skip
+
+    def get_ready(self, resource: StageResource) -> int:
+        return len(resource.sockets)
 
     def get_url(self, resource: StageResource) -> str:
         return absolute(self.context["request"], f"{resource.stage.path}{resource.path}")

@@ -22,6 +22,7 @@ from console.api.endpoint_fields import (
     StageSerializer,
 )
 from console.api.key_fields import KeyCreatedSerializer, KeyCreateSerializer, KeySerializer
+from console.api.resources import ResourceActions
 from console.api.statistics import StatisticsActions
 from console.api.statistics_fields import KeepImagesSerializer
 from endpoints import services
@@ -97,7 +98,7 @@ class EndpointViewSet(OwnedViewSet):
         return Response(status=204)
 
 
-class StageViewSet(StatisticsActions):
+class StageViewSet(ResourceActions, StatisticsActions):
     """One stage; an endpoint lists its own."""
 
     queryset = Stage.objects.all()
@@ -144,7 +145,7 @@ class StageViewSet(StatisticsActions):
     @extend_schema(request=None, responses=StageSerializer)
     @action(detail=True, methods=["post"])
     def redeploy(self, request: Request, pk: str) -> Response:
-        """Start its engines anew."""
+        """Deploy it anew: new engines take over from those that answer, without a failed call."""
         stage = self.get_object()
         services.stage_redeploy(stage=stage, user=request.user)
         return self.answer(stage)

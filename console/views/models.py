@@ -62,7 +62,11 @@ def model(request: HttpRequest, project: str, pk: str) -> HttpResponse:
     context = {
         "results": results.results(chosen),
         "per_class": results.class_results(chosen),
-        "serving": [resource.stage for resource in chosen.resources.select_related("stage__endpoint")],
+        "serving": [
+            resource.stage
+            for rows in (chosen.resources, chosen.coming_resources)
+            for resource in rows.select_related("stage__endpoint")
+        ],
         "events": chosen.events(),
     }
     return show(request, LIST, _rows(chosen.project), chosen, TABS, **context)

@@ -15,6 +15,7 @@ from console.access import load
 from console.addresses import absolute
 from console.answers import refuse
 from console.forms.endpoints import ResourceForm, StageForm
+from console.forms.resources import Setup, setups
 from console.views import figures
 from console.views.tryit import LARGEST_IMAGE, SENTENCES
 from endpoints import services
@@ -22,6 +23,7 @@ from endpoints.models import Endpoint, Stage
 from training.errors import ServiceError
 from training.models import Role
 
+EVENTS = 50  # that the page shows
 UNFINISHED = (Stage.Status.CREATE_REQUESTED, Stage.Status.DEPLOY_IN_PROGRESS, Stage.Status.DELETE_IN_PROGRESS)
 
 
@@ -36,15 +38,20 @@ def stage(request: HttpRequest, project: str, endpoint: str, pk: str) -> HttpRes
         if request.GET.get("seen") != chosen.status:
             response.headers["HX-Refresh"] = "true"
         return response
-    return render(request, "endpoints/stage.html", _context(request, chosen) | figures.context(request, chosen))
+    return render(request, "endpoints/stage.html", page_context(request, chosen))
 
 
 def _stage(request: HttpRequest, project: str, pk: str, role: str = Role.VIEWER) -> Stage:
     return load(request, Stage, pk, role, project)
 
 
-def _context(request: HttpRequest, chosen: Stage) -> dict[str, Any]:
-    resources = list(chosen.resources.select_related("model__training__dataset"))
+def page_context(request: HttpRequest, chosen: Stage, wrong: Setup | None = None) -> dict[str, Any]:
+    """Of the whole page. `wrong`: the resource whose forms were refused."""
+    return _context(request, chosen, wrong) | figures.context(request, chosen)
+
+
+def _context(request: HttpRequest, chosen: Stage, wrong: Setup | None = None) -> dict[str, Any]:
+    resources = list(chosen.resources.select_related("model__training__dataset", "next_model", "stage__endpoint"))
     return {
         "stage": chosen,
         "endpoint": chosen.endpoint,
@@ -56,6 +63,9 @@ def _context(request: HttpRequest, chosen: Stage) -> dict[str, Any]:
         "largest_image": LARGEST_IMAGE,
         "sentences": SENTENCES,
         "resource_form": ResourceForm(project=chosen.endpoint.project),
+        "setups": setups(resources, wrong),
+        "goes_on": any(row.sockets and row.serving != row.deployment for row in resources),
+        "events": chosen.events().select_related("actor")[:EVENTS],
     }
 
 
@@ -80,8 +90,7 @@ def resource_add(request: HttpRequest, project: str, endpoint: str, pk: str) -> 
         added = form.call(services.resource_add, stage=chosen, user=request.user, **form.cleaned_data)
         if added:
             return redirect("stage", project, endpoint, pk)
-    context = _context(request, chosen) | figures.context(request, chosen) | {"resource_form": form}
-    return render(request, "endpoints/stage.html", context)
+    return render(request, "endpoints/stage.html", page_context(request, chosen) | {"resource_form": form})
 
 
 @require_POST

@@ -25,7 +25,9 @@ def engine(endpoint) -> Iterator[Engine]:
     """In the place of a real one, which the journey has: it answers what a test tells it to."""
     import threading
 
-    with Engine(str(routes.socket_path(endpoint.default_stage.resources.get().pk))) as server:
+    path = routes.socket_path(endpoint.default_stage.resources.get().pk)
+    endpoint.default_stage.resources.update(sockets=[path.name])
+    with Engine(str(path)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()

@@ -86,6 +86,7 @@ def test_input_json_without_an_image_says_so(viewer, endpoint):
 @pytest.fixture
 def engine(endpoint) -> Iterator[Engine]:
     path = routes.socket_path(endpoint.default_stage.resources.get().pk)
+    endpoint.default_stage.resources.update(sockets=[path.name])
     with Engine(str(path)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
