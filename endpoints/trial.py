@@ -32,6 +32,8 @@ def resource_try(*, resource: StageResource, body: bytes) -> tuple[int, bytes]:
         bytes_in=len(body),
         bytes_out=len(answer),
         error=_error(answer) if status >= 400 else "",
+        body=body if resource.stage.keep_images else b"",
+        content_type="application/json",
     )
     statistics.write([call])
     return status, answer

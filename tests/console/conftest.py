@@ -20,6 +20,11 @@ def viewer(browser_of, people) -> Client:
 
 
 @pytest.fixture
+def outsider(browser_of, people) -> Client:
+    return browser_of(people.outsider)
+
+
+@pytest.fixture
 def pets(home, project) -> Dataset:
     return served.dataset(project)
 

@@ -1,8 +1,10 @@
 """Endpoints and their keys: the pages as they come from the server."""
 
 import re
+from datetime import UTC, datetime
 
 from django.urls import reverse
+from django.utils import timezone
 
 from endpoints.models import Endpoint, Stage
 from tests.console import served
@@ -104,6 +106,56 @@ def test_keys_are_made_shown_once_and_revoked(editor, endpoint):
     row.refresh_from_db()
     assert row.revoked
     assert ">revoked<" in answer.content.decode()
+
+
+def test_a_key_may_have_a_last_day_and_a_limit(editor, endpoint, settings):
+    settings.TIME_ZONE = "Asia/Seoul"
+    values = {"name": "camera 7", "expires_at": "2099-12-31", "calls_per_minute": "60"}
+    with timezone.override("Asia/Seoul"):
+        text = editor.post(f"{of_endpoint('key_create', endpoint)}?tab=keys", values).content.decode()
+    row = endpoint.keys.get(name="camera 7")
+    assert row.expiry_date == datetime(2099, 12, 31, 15, tzinfo=UTC)  # the end of that day in Seoul
+    assert "60 calls per minute" in text
+    past = {"name": "camera 8", "expires_at": "2020-01-01"}
+    text = editor.post(f"{of_endpoint('key_create', endpoint)}?tab=keys", past).content.decode()
+    assert re.search(r'id="id_expires_at_error">Choose a time in the future\.', text)
+    assert not endpoint.keys.filter(name="camera 8").exists()
+
+
+def test_a_key_is_rotated_and_the_new_one_shown_once(editor, endpoint):
+    old, plain = endpoint.keys.model.objects.create_key(endpoint=endpoint, name="camera")
+    url = f"{of_endpoint('key_rotate', endpoint, old.prefix)}?tab=keys"
+    answer = editor.post(url, {"grace": "86400"})
+    text = answer.content.decode()
+    key = re.search(r'<code id="new-key">([^<]+)</code>', text)[1]
+    assert key != plain
+    assert endpoint.keys.exclude(pk=old.pk).get(name="camera").is_valid(key)
+    assert "no-store" in answer.headers["Cache-Control"]
+    assert "Valid until" in text
+    again = editor.post(url, {"grace": "0"}, follow=True).content.decode()
+    assert "The key camera has been rotated already." in again
+    assert 'id="new-key"' not in again
+    assert key not in again
+
+
+def test_the_limit_of_a_key_is_changed_and_taken_away(editor, endpoint):
+    row, _plain = endpoint.keys.model.objects.create_key(endpoint=endpoint, name="camera")
+    url = of_endpoint("key_limit", endpoint, row.prefix)
+    assert "60 calls per minute" in editor.post(url, {"calls_per_minute": "60"}, follow=True).content.decode()
+    refused = editor.post(url, {"calls_per_minute": "-1"}, follow=True).content.decode()
+    assert "greater than or equal to 1" in refused
+    assert "60 calls per minute" in refused
+    assert "60 calls per minute" not in editor.post(url, {"calls_per_minute": ""}, follow=True).content.decode()
+
+
+def test_a_viewer_changes_no_key_and_an_editor_none_of_another_endpoint(viewer, editor, endpoint, model):
+    row, plain = endpoint.keys.model.objects.create_key(endpoint=endpoint, name="camera")
+    other = served.endpoint(model, "other api")
+    for name, values in (("key_rotate", {"grace": "0"}), ("key_limit", {"calls_per_minute": "1"}), ("key_revoke", {})):
+        assert viewer.post(of_endpoint(name, endpoint, row.prefix), values).status_code == 403
+        assert editor.post(of_endpoint(name, other, row.prefix), values).status_code == 404
+    row.refresh_from_db()
+    assert (row.is_valid(plain), row.revoked, row.calls_per_minute) == (True, False, None)
 
 
 def test_two_keys_of_one_name_are_refused(editor, endpoint):
