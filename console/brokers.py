@@ -8,16 +8,16 @@ report also touches the cluster's heartbeat, which works across processes and ho
 from django_q.brokers import orm, redis_broker
 from django_q.conf import Conf
 
-from training import heartbeats
+from training import gpus, heartbeats
 
 
 class OrmBroker(orm.ORM):
     def set_stat(self, key: str, value: str, timeout: int) -> None:
         super().set_stat(key, value, timeout)
-        heartbeats.beat(Conf.CLUSTER_NAME, Conf.WORKERS)
+        heartbeats.beat(Conf.CLUSTER_NAME, Conf.WORKERS, len(gpus.visible()))
 
 
 class RedisBroker(redis_broker.Redis):
     def set_stat(self, key: str, value: str, timeout: int) -> None:
         super().set_stat(key, value, timeout)
-        heartbeats.beat(Conf.CLUSTER_NAME, Conf.WORKERS)
+        heartbeats.beat(Conf.CLUSTER_NAME, Conf.WORKERS, len(gpus.visible()))

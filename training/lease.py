@@ -32,7 +32,12 @@ def held(training: Training) -> bool:
 
 def held_here(training: Training) -> bool:
     """Whether the lease, as the loaded row has it, was taken by a process of this host."""
-    return training.lease_owner.rsplit(":", 3)[0] == host_name()
+    return host_of(training) == host_name()
+
+
+def host_of(training: Training) -> str:
+    """The host of the process that took the lease, as the loaded row has it."""
+    return training.lease_owner.rsplit(":", 3)[0]
 
 
 def take(training: Training) -> str:

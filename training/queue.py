@@ -2,9 +2,11 @@
 
 So a task that is lost with a killed worker, or delivered twice, can neither lose a training nor change
 the order: a slot that wakes takes first what a dead runner left behind, then, of what waits, the highest priority
-and of those the oldest.
+and of those the oldest. Of several hosts each takes only what it can run: see `fits_here`.
 """
 
+import time
+from collections import Counter
 from collections.abc import Iterator
 
 from django.db import transaction
@@ -12,10 +14,11 @@ from django.db.models import Q, QuerySet
 from django_q.brokers import get_broker
 from django_q.tasks import async_task
 
-from training import lease
+from training import gpus, heartbeats, lease
 from training.models import Training
 
 CLUSTER = "training"
+PASS_SECONDS = 1.0
 
 
 def waiting() -> "QuerySet[Training]":
@@ -63,8 +66,28 @@ def is_empty() -> bool:
     return int(get_broker(CLUSTER).queue_size()) == 0
 
 
+def fits_here(training: Training) -> bool:
+    """Whether this host may run it: what asks for CUDA is left to hosts that have a GPU, as long as one lives.
+
+    Without one it is run here all the same, and fails with the reason. Any host may end what is to be stopped.
+    """
+    if training.device != "cuda" or training.status == "STOP_IN_PROGRESS" or gpus.visible():
+        return True
+    return heartbeats.gpus(CLUSTER) == 0
+
+
 def wake_next() -> None:
     """When a slot becomes free and a training waits without a task, give it one at once."""
-    following = next(candidates(), None)
-    if following is not None and is_empty():
+    if not is_empty():
+        return
+    if following := next(filter(fits_here, candidates()), None):
         enqueue(following.pk)
+    elif (following := next(candidates(), None)) and _gpu_is_free():
+        time.sleep(PASS_SECONDS)  # the task may come to this host again, and again be passed on
+        enqueue(following.pk)
+
+
+def _gpu_is_free() -> bool:
+    """Whether a host with a GPU has a slot that does nothing; one without wakes itself as soon as it has."""
+    busy = Counter(lease.host_of(training) for training in begun() if lease.held(training))
+    return any(host.gpus and host.slots > busy[host.name] for host in heartbeats.hosts(CLUSTER))

@@ -14,7 +14,8 @@ def training_run(training_id: str) -> str:
     """Run the training whose turn it is: normally `training_id`, whose task this is (see queue.py). -> its id."""
     if shutdown.requested():
         return ""
-    done = next((training.pk for training in queue.candidates() if runner.run(training.pk)), "")
+    here = filter(queue.fits_here, queue.candidates())
+    done = next((training.pk for training in here if runner.run(training.pk)), "")
     if done != training_id:
         logger.info("the task of training %s ran %s", training_id, done or "nothing")
     if not shutdown.requested():

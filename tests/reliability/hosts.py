@@ -34,20 +34,21 @@ class Hosts(Console):
             "TRAINING_SLOTS": "1",
         }
 
-    def create_many(self, count: int, **hyperparameters: float) -> list[str]:
+    def create_many(self, count: int, device: str = "auto", **hyperparameters: float) -> list[str]:
         """Queue trainings by the service. -> their ids"""
         quick = {"per_device_train_batch_size": 2, "learning_rate": 0.001, "logging_steps": 1, **hyperparameters}
         first = self.query("SELECT count(*) FROM training_training")[0][0]
-        each = (CREATE.format(dataset=self.DATASET, name=f"t{first + n}", hyperparameters=quick) for n in range(count))
+        given = {"dataset": self.DATASET, "device": device, "hyperparameters": quick}
+        each = (CREATE.format(name=f"t{first + n}", **given) for n in range(count))
         return self.shell("\n".join(each)).split()
 
-    def start_host(self, name: str) -> None:
+    def start_host(self, name: str, **environment: str) -> None:
         command = f"{sys.executable} manage.py trainer_worker & sleep infinity"  # a host whose pid 1 dies is gone
         with (self.home / f"{name}.log").open("ab") as log:
             worker = subprocess.Popen(
                 [*APART, "sh", "-c", command],
                 cwd=ROOT,
-                env={**self.environment, "HOST_NAME": name},
+                env={**self.environment, "HOST_NAME": name, **environment},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -30,7 +30,7 @@ project = Project.objects.first() or services.project_create(name="p", owner=use
 dataset, _ = Dataset.objects.get_or_create(pk="{dataset}", defaults=dict(
     project=project, name="shapes", algorithm="image_classification", status="READY"))
 training = services.training_create(project=project, user=user, name="{name}", dataset=dataset,
-    initial_weights="scratch", hyperparameters={hyperparameters})
+    initial_weights="scratch", device="{device}", hyperparameters={hyperparameters})
 print(training.pk)
 """
 
@@ -60,7 +60,7 @@ class Console:
         """Queue a training by the service. -> its id"""
         quick = {"per_device_train_batch_size": 2, "learning_rate": 0.001, "logging_steps": 1, "save_steps": 2}
         given = {"num_train_epochs": 100_000, **quick, **hyperparameters}
-        return self.shell(CREATE.format(dataset=self.DATASET, name=name, hyperparameters=given))
+        return self.shell(CREATE.format(dataset=self.DATASET, name=name, device="auto", hyperparameters=given))
 
     def start_worker(self, *command: str) -> subprocess.Popen[bytes]:
         """`command`: of manage.py, or Python's own arguments; the trainer worker when it is left out."""
