@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -71,6 +72,7 @@ def product_version() -> str:
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of callers' broken files: each would be kept, and logged
     signal.signal(signal.SIGTERM, exit_quietly)
     options = arguments()
     settings = plane.Settings(
