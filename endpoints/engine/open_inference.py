@@ -21,6 +21,7 @@ from endpoints.engine.errors import (
     InvalidRequest,
     InvalidTensor,
     Response,
+    TooManyInstances,
     UnknownParameter,
     UnsupportedMediaType,
 )
@@ -31,6 +32,7 @@ from endpoints.engine.tensors import Spec, Tensor
 
 VERSION = "1"  # of every model: a stage gets another one by being deployed anew
 HEADER_LENGTH = b"inference-header-content-length"
+MAX_IMAGES = 10_000  # a body could hold millions of single pixels
 QUICK_BYTES = 2**14  # a body that is read in less time than handing it to a thread takes
 IMAGE, PIXELS = "image", "pixels"
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{8}")
@@ -146,6 +148,8 @@ def _outputs(value: Any, model: ServedModel, as_binary: bool, input_name: str) -
 
 
 def _instances(tensor: Tensor, model: ServedModel) -> list[Any]:
+    if tensor.shape[0] > MAX_IMAGES:
+        raise TooManyInstances(f"{tensor.field}.shape", f"At most {MAX_IMAGES} images in one request.")
     fields = [f"{tensor.field}.data[{index}]" for index in range(tensor.shape[0])]
     if tensor.name == PIXELS:
         return list(map(Pixels, tensor.values, fields))

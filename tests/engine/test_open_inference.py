@@ -246,6 +246,12 @@ def test_bad_input_is_refused_by_name_in_the_protocols_own_form(ask, body, statu
     assert headers["content-type"] == "application/json"
 
 
+def test_tensor_of_very_many_images_is_refused_before_any_is_looked_at(ask, toy):
+    data = bytes(10_001 * 3)
+    status, answer, _ = ask(call({"inputs": [binary({**PIXELS, "shape": [10_001, 1, 1, 3]}, len(data))]}, data))
+    assert (status, json.loads(answer)["code"], toy.images) == (413, "too_many_instances", 0)
+
+
 FOUR = packed(b"1234")
 BINARY = [
     ({}, {HEADER: "9999"}, b"1", HEADER),
