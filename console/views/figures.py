@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
@@ -106,7 +107,7 @@ def stage_keep_images(request: HttpRequest, project: str, endpoint: str, pk: str
         services.stage_keep_images(stage=chosen, user=request.user, keep=request.POST.get("keep") == "1")
     except ServiceError as error:
         refuse(request, error)
-    return redirect("stage", project, endpoint, pk)
+    return redirect(f"{reverse('stage', args=[project, endpoint, pk])}?status=all#recent-requests")
 
 
 @require_GET

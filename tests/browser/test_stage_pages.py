@@ -179,3 +179,60 @@ def test_the_example_in_python_is_a_tab_away(open_page, people, endpoint):
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("tabpanel", name="Python")).to_contain_text("urllib.request")
     expect(page.get_by_role("tabpanel", name="curl")).to_be_hidden()
+
+
+def test_a_week_is_drawn_by_the_hour_and_told_as_a_table(open_page, people, endpoint, axe):
+    called(endpoint, 30)
+    page = stage_page(open_page(people.viewer), endpoint)
+    page.get_by_role("link", name="7 days").click()
+    chart = page.locator(".chart-card").filter(has=page.get_by_role("heading", name="Requests an hour"))
+    expect(chart.locator(".chart-stage canvas")).to_be_visible()
+    chart.get_by_text("As a table").click()
+    expect(chart.get_by_role("row")).to_have_count(2)
+    expect(chart.get_by_role("row").nth(1).get_by_role("cell").last).to_have_text("1")
+    expect(page.locator("[data-poll]")).to_have_count(0)
+    assert axe(page) == []
+
+
+def test_recent_requests_stay_filtered_while_the_page_asks_again(open_page, people, endpoint):
+    called(endpoint, 1)
+    page = stage_page(open_page(people.viewer), endpoint)
+    page.get_by_text("Recent requests").click()
+    page.get_by_role("link", name="Server errors").click()
+    recent = page.get_by_role("region", name="Recent requests")
+    expect(recent).to_contain_text("No request of this kind.")
+    now = timezone.now()
+    for status, error in ((200, ""), (503, "the engine is away")):
+        statistics.write([statistics.Call(endpoint.default_stage.pk, now, "/inference", status, 12, error=error)])
+    expect(recent.get_by_role("row")).to_have_count(2, timeout=15_000)
+    expect(recent).to_contain_text("the engine is away")
+
+
+def test_images_are_kept_after_a_warning_and_seen_in_the_list(open_page, people, endpoint, axe):
+    page = stage_page(open_page(people.editor), endpoint)
+    page.get_by_text("Recent requests").click()
+    page.get_by_role("button", name="Keep images").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("every member of the project can see them")
+    dialog.get_by_role("button", name="Keep images").click()
+    expect(page.get_by_role("button", name="Stop keeping images")).to_be_visible()
+    image = {"body": small_png(), "content_type": "image/png"}
+    statistics.write([statistics.Call(endpoint.default_stage.pk, timezone.now(), "/inference", 200, 12, **image)])
+    shown = page.get_by_role("img", name=re.compile("Image of the request of"))
+    expect(shown).to_have_js_property("naturalWidth", 8)
+    assert axe(page) == []
+
+
+def test_a_key_is_rotated_after_a_question(open_page, people, endpoint, axe):
+    old, _plain = endpoint.keys.model.objects.create_key(endpoint=endpoint, name="camera")
+    page = open_page(people.editor)
+    page.goto(reverse("endpoint", args=[endpoint.project_id, endpoint.pk]) + "?tab=keys")
+    page.get_by_text("Rotate, limit").click()
+    page.get_by_label("A new key; the old one is refused:").select_option("In a day")
+    assert axe(page) == []
+    page.get_by_role("button", name="Rotate").click()
+    page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
+    key = page.locator("#new-key").inner_text()
+    assert endpoint.keys.exclude(pk=old.pk).get().is_valid(key)
+    page.reload()
+    assert key not in page.content()
