@@ -127,14 +127,15 @@ class Fleet:
             deployments.fail(row, deployment, gettext_noop("The files of the model %(model)s are missing."))
             return
         try:
-            engine = processes.start(self._order(row, deployment))
+            engine = processes.start(self.order(row, deployment))
         except OSError as error:
             self._cannot_start(row, deployment, error)
         else:
             self.engines[engine.place] = engine
             log.info("Engine %s started for %s", engine.process, engine.socket.name)
 
-    def _order(self, row: StageResource, deployment: int) -> Order:
+    def order(self, row: StageResource, deployment: int) -> Order:
+        """The next engine of that deployment: at a free place, on the GPU that has the fewest."""
         taken = {place.replica for place in self.engines if place[:2] == (row.pk, deployment)}
         place = Place(row.pk, deployment, min(set(range(len(taken) + 1)) - taken))
         gpu = host.least_used_gpu([engine.gpu for engine in self.engines.values()])

@@ -1,5 +1,5 @@
-"""`python -m tests.endpoints.deploy create NAME|delete ID|status ID`: what a person does in the console, for a console
-that runs as processes of its own. Prints one JSON object."""
+"""`python -m tests.endpoints.deploy create NAME|redeploy ID|delete ID|status ID`: what a person does in the console,
+for a console that runs as processes of its own. Prints one JSON object."""
 
 import json
 import sys
@@ -23,7 +23,14 @@ def create(name: str) -> dict[str, Any]:
     model = colour_model(project, name)
     endpoint, key = services.endpoint_create(project=project, user=user, name=name, model=model)
     stage = endpoint.default_stage
+    assert stage is not None
+    stage.resources.update(replicas=1)  # whatever the host has
     return {"id": endpoint.pk, "path": endpoint.path, "key": key, "resource": stage.resources.get().pk}
+
+
+def redeploy(endpoint_id: str) -> dict[str, Any]:
+    services.stage_redeploy(stage=Stage.objects.get(endpoint=endpoint_id), user=User.objects.get())
+    return {}
 
 
 def delete(endpoint_id: str) -> dict[str, Any]:
@@ -41,4 +48,5 @@ def status(endpoint_id: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"create": create, "delete": delete, "status": status}[sys.argv[1]](sys.argv[2])))
+    orders = {"create": create, "redeploy": redeploy, "delete": delete, "status": status}
+    print(json.dumps(orders[sys.argv[1]](sys.argv[2])))

@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.endpoints.callers import Callers
 from tests.endpoints.colours import request
 from tests.running import ROOT, free_port
 
@@ -82,13 +83,26 @@ class Deployed:
         except httpx.ConnectError:
             return httpx.Response(599)  # the web process is still starting
 
+    def engines(self) -> list[psutil.Process]:
+        return [p for p in self.serving.engines() if any(self.row["resource"] in word for word in _command(p))]
+
     @property
     def engine(self) -> psutil.Process:
-        (process,) = [p for p in self.serving.engines() if any(self.row["resource"] in word for word in p.cmdline())]
+        (process,) = self.engines()
         return process
+
+    def calling(self) -> Callers:
+        return Callers(f"{self.serving.client.base_url}{self.row['path']}", {"X-API-Key": self.row["key"]})
 
     def status(self) -> dict[str, Any]:
         return self.serving.deploy("status", self.row["id"])
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 40) -> None:
@@ -146,6 +160,33 @@ def test_engines_answer_without_supervisor_and_the_next_one_takes_them_over(serv
     assert colours.post().status_code == 200
     engine.kill()  # not a child of the supervisor that has to notice
     wait_for(lambda: colours.post().status_code == 200 and colours.engine != engine)
+
+
+def test_supervisor_is_killed_while_it_deploys_and_no_call_fails(serving: Serving):
+    """The next one finishes the deployment: it finds the old engine and the new one."""
+    colours = serving.endpoint("halfway")
+    before = colours.engine
+    with colours.calling() as callers:
+        serving.deploy("redeploy", colours.row["id"])
+        wait_for(lambda: len(colours.engines()) == 2)
+        serving.supervisor.kill()
+        serving.supervisor.wait()
+        wait_for(callers.more())
+        serving.supervisor = serving.supervise()
+        wait_for(lambda: colours.status()["status"] == "ACTIVE" and colours.engines() != [before])
+        wait_for(lambda: len(colours.engines()) == 1)
+        wait_for(callers.more())
+    assert callers.failed == []
+    assert colours.engine != before
+
+
+def test_engine_is_killed_under_load_and_calls_wait_for_the_next_one(serving: Serving):
+    colours = serving.endpoint("busy")
+    with colours.calling() as callers:
+        wait_for(callers.more())
+        colours.engine.kill()
+        wait_for(callers.more(), seconds=60)
+    assert all("unavailable" in answer for answer in callers.failed)
 
 
 def test_second_supervisor_of_a_home_leaves_at_once_and_disturbs_nothing(serving: Serving):
