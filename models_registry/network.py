@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from torch import nn
@@ -71,3 +72,30 @@ def fold(network: Network) -> Network:
         with torch.no_grad():
             network.model.decode_head = FoldedHead(head)  # type: ignore[assignment]
     return network
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class TorchNetwork:
+    """A network on `device`, in `precision` (a key of DTYPES). Takes and gives fp32 arrays; changes `network`."""
+
+    def __init__(self, network: Network, precision: str, device: str) -> None:
+        self.dtype, self.device = DTYPES[precision], device
+        self._network = fold(network).to(device=device, dtype=self.dtype)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The network's inputs by name, N rows each -> its outputs by name."""
+        with torch.inference_mode():
+            outputs = self._network(*map(self._tensor, inputs.values()))
+        names = self._network.output_names
+        return {name: value.float().cpu().numpy() for name, value in zip(names, outputs, strict=True)}
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        tensor = torch.from_numpy(array).to(self.device)
+        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor  # a mask stays whole numbers
+
+
+def half_precision() -> str:
+    """What CUDA's cards of this host compute quickly beside fp32: "bf16", or "fp16" on older ones."""
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

@@ -49,8 +49,9 @@ def test_ready_only_after_the_model_has_answered_and_says_what_it_runs_on(tmp_pa
     assert info["curve"][0]["batch"] == 1
     assert all(point["ms"] > 0 for point in info["curve"])
     assert info["batch_size"] in [point["batch"] for point in info["curve"]]
-    told = {name: info[name] for name in ("runtime", "device", "threads", "pid")}
-    assert told == {"runtime": "onnxruntime", "device": "cpu", "threads": 1, "pid": running.process.pid}
+    assert info["runtime"] in {"onnxruntime", "openvino"}  # the faster one here
+    told = {name: info[name] for name in ("device", "threads", "pid")}
+    assert told == {"device": "cpu", "threads": 1, "pid": running.process.pid}
     assert metadata["inputs"][-1] == {"name": "pixel_values", "datatype": "FP32", "shape": [-1, 3, 28, 28]}
     assert metadata["outputs"][-1] == {"name": "logits", "datatype": "FP32", "shape": [-1, 2]}
 

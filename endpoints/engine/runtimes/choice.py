@@ -1,0 +1,183 @@
+"""Which runtime serves a model: of those that may answer, the one that is fastest here, measured when it is loaded.
+
+fp32 may always answer. A smaller precision may only where the model's export found that its metric on the validation
+images holds (`precisions` in export_report.json).
+"""
+
+import ctypes
+import gc
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+from PIL import Image
+
+from endpoints.engine.runtimes.onnx import OnnxRuntime
+from training import algorithms
+
+log = logging.getLogger(__name__)
+
+SECONDS = 0.3  # measured for so long a candidate, after its warm-up; a slow network once
+MOST_RUNS = 30
+# fp32 runtimes agree to about 1e-6. One that is further off than this computes something else.
+LARGEST_RELATIVE_DIFFERENCE = 1e-2
+
+Arrays = dict[str, np.ndarray]
+
+
+class Runtime(Protocol):
+    name: str
+    device: str
+    precision: str
+    batch_pixels: int
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> Arrays: ...
+
+
+@dataclass
+class Choice:
+    """The runtime that serves. `candidates`: all that were measured, {"runtime", "precision", "ms" an image}.
+
+    `batch_pixels`: how many pixels of input pay in one run. `parity`: what the export found about this precision,
+    None for fp32.
+    """
+
+    name: str
+    device: str
+    precision: str
+    batch_pixels: int
+    run: Callable[[Mapping[str, np.ndarray]], Arrays]
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+    parity: dict[str, Any] | None = None
+
+
+Candidate = tuple[str, str, Callable[[], Runtime]]  # name, precision, how to load it
+
+
+def choose(folder: Path, device: str, threads: int, precision: str = "auto") -> Choice:
+    """The model in `folder`, loaded. `device` "auto" takes CUDA when this host has a card; `precision`: "auto", "fp32".
+
+    Raises RuntimeError for "cuda" where there is none, and what the runtimes raise when none can run the model.
+    """
+    precisions = orjson.loads((folder / "export_report.json").read_bytes()).get("precisions", {})
+    allowed = {key: found for key, found in precisions.items() if found["allowed"]} if precision == "auto" else {}
+    cuda = _has_cuda(device)
+    candidates = _cuda_candidates(folder, allowed) if cuda else _cpu_candidates(folder, threads, allowed)
+    runtime, measured = fastest(candidates, generated_inputs(folder))
+    key = f"cuda_{runtime.precision}" if cuda else runtime.precision
+    return Choice(
+        name=runtime.name,
+        device=runtime.device,
+        precision=runtime.precision,
+        batch_pixels=runtime.batch_pixels,
+        run=runtime.run,
+        candidates=measured,
+        parity=allowed.get(key),
+    )
+
+
+def _has_cuda(device: str) -> bool:
+    if device == "cpu" or (device == "auto" and not Path("/proc/driver/nvidia/version").exists()):
+        return False
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("This host has no CUDA device that PyTorch can use.")
+    return torch.cuda.is_available()
+
+
+def _cuda_candidates(folder: Path, allowed: Mapping[str, Any]) -> list[Candidate]:
+    from endpoints.engine.runtimes.torch import TorchRuntime
+    from models_registry.network import half_precision
+
+    half = half_precision()
+    precisions = ["fp32", half] if f"cuda_{half}" in allowed else ["fp32"]
+    return [("torch", precision, partial(TorchRuntime, folder, precision)) for precision in precisions]
+
+
+def _cpu_candidates(folder: Path, threads: int, allowed: Mapping[str, Any]) -> list[Candidate]:
+    from endpoints.engine.runtimes.openvino import OpenVinoRuntime
+    from models_registry.openvino_network import has_bf16
+
+    candidates: list[Candidate] = [("onnxruntime", "fp32", partial(OnnxRuntime, folder, threads))]
+    try:
+        precisions = ["fp32", "bf16"] if "bf16" in allowed and has_bf16() else ["fp32"]
+    except ImportError:  # there is no OpenVINO for this platform
+        return candidates
+    return candidates + [("openvino", p, partial(OpenVinoRuntime, folder, threads, p)) for p in precisions]
+
+
+def fastest(candidates: list[Candidate], inputs: Arrays) -> tuple[Runtime, list[dict[str, Any]]]:
+    """Load and measure one after the other; never more than two are in memory. -> (the fastest, what was measured).
+
+    A candidate that fails, or in fp32 answers other than the first one, is passed over. Raises the last one's error
+    when all fail.
+    """
+    best: Runtime | None = None
+    expected: Arrays | None = None
+    measured: list[dict[str, Any]] = []
+    failure: Exception | None = None
+    for name, precision, load in candidates:
+        try:
+            runtime = load()
+            answer = runtime.run(inputs)  # the first run is slow: it is the warm-up
+            expected = expected or answer
+            require_sane(answer, expected if precision == "fp32" else answer)
+            ms = quickest_ms(partial(runtime.run, inputs))
+        except Exception as error:
+            log.warning("%s in %s cannot run this model", name, precision, exc_info=error)
+            failure = error
+            continue
+        if best is None or ms < min(row["ms"] for row in measured):
+            best = runtime
+        measured.append({"runtime": name, "precision": precision, "ms": ms})
+        del runtime
+        free_memory()
+    if best is None:
+        raise failure or RuntimeError("There is no runtime to choose from.")
+    return best, measured
+
+
+def require_sane(answer: Arrays, expected: Arrays) -> None:
+    """Raises ValueError for numbers that are not finite or are further off than fp32 runtimes ever are."""
+    for name, values in answer.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: numbers that are not finite")
+        scale = max(float(np.abs(expected[name]).max()), 1e-6)
+        if float(np.abs(values - expected[name]).max()) > LARGEST_RELATIVE_DIFFERENCE * scale:
+            raise ValueError(f"{name}: not what the other runtime answers")
+
+
+def quickest_ms(work: Callable[[], Any]) -> float:
+    """The least of several runs: what else the machine does can only make a run longer."""
+    quickest, ends = float("inf"), time.monotonic() + SECONDS
+    for _ in range(MOST_RUNS):
+        began = time.monotonic()
+        work()
+        quickest = min(quickest, time.monotonic() - began)
+        if time.monotonic() > ends:
+            break
+    return round(quickest * 1000, 3)
+
+
+def free_memory() -> None:
+    """Give back to the system what runtimes that were passed over have freed, where the C library is glibc."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
+
+
+def generated_inputs(folder: Path) -> Arrays:
+    """The network's inputs for one generated image, always the same one."""
+    manifest = orjson.loads((folder / "model.json").read_bytes())
+    predict = algorithms.part(manifest["algorithm"], "predict")
+    pixels = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    inputs: Arrays = predict.batch([predict.preprocess(Image.fromarray(pixels), manifest["preprocessing"])])
+    return inputs
