@@ -219,7 +219,7 @@ def test_images_are_kept_after_a_warning_and_seen_in_the_list(open_page, people,
     image = {"body": small_png(), "content_type": "image/png"}
     statistics.write([statistics.Call(endpoint.default_stage.pk, timezone.now(), "/inference", 200, 12, **image)])
     shown = page.get_by_role("img", name=re.compile("Image of the request of"))
-    expect(shown).to_have_js_property("naturalWidth", 8)
+    expect(shown).to_have_js_property("naturalWidth", 8, timeout=15_000)
     assert axe(page) == []
 
 
