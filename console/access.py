@@ -1,10 +1,11 @@
 """Who may see and change what. Every page, API call, file and log starts with `load()`."""
 
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import models
+from django.db.models import F
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
@@ -34,13 +35,14 @@ def load(request: HttpRequest, model: type[M], pk: str, role: str = Role.VIEWER,
         raise Http404
     path = PATHS.get(model, "project")
     found = mine(request, model).filter(pk=pk, **({path: project} if project else {}))
-    obj = get_object_or_404(found)
+    annotated: Any = found.annotate(its_project=F(path))  # one question: the object may be gone a moment later
+    obj = get_object_or_404(annotated)
     memberships = Membership.objects.filter(user=request.user).select_related("project")
-    membership = memberships.get(project=found.values(path)[:1])
+    membership = get_object_or_404(memberships, project=obj.its_project)
     request.membership = membership  # type: ignore[attr-defined]
     if not Role(membership.role).includes(role):
         raise PermissionDenied
-    return obj
+    return cast(M, obj)
 
 
 def load_project(request: HttpRequest, pk: str, role: str = Role.VIEWER) -> Project:

@@ -110,9 +110,8 @@ def write(calls: list[Call]) -> None:
 
 def _write(calls: list[Call], images: dict[int, bytes]) -> None:
     """`images`: small JPEGs by the place of their call."""
-    stages = Stage.objects.filter(pk__in={call.stage_id for call in calls})
-    if images:
-        stages = stages.select_for_update()  # whoever switches the keeping off comes before or after this, not between
+    # Whoever deletes a stage, or switches its keeping off, comes before or after this, not between.
+    stages = Stage.objects.filter(pk__in={call.stage_id for call in calls}).select_for_update(no_key=True)
     keeps = dict(stages.values_list("pk", "keep_images"))
     of_stage: dict[str, list[tuple[Call, str]]] = {}
     for place, call in enumerate(calls):

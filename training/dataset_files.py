@@ -50,6 +50,8 @@ def remove(dataset_id: str) -> None:
     if dataset is None:
         return
     with locked(dataset.folder, wait=True):  # an ingest that still runs notices the status and lets go
+        if not Dataset.objects.filter(pk=dataset_id).exists():  # another worker removed it while we waited
+            return shutil.rmtree(dataset.folder, ignore_errors=True)
         for name in ("data", "data.tmp"):  # first what takes long: the lock must be there until the end
             shutil.rmtree(dataset.folder / name, ignore_errors=True)
         shutil.rmtree(dataset.folder)

@@ -115,6 +115,7 @@ def stage_remove(*, stage: Stage) -> None:
     Called by the supervisor once no engine of the stage is left.
     """
     endpoint = stage.endpoint
+    Stage.objects.select_for_update().filter(pk=stage.pk).first()  # calls that are just being counted come before
     lifecycle.record(stage, "deleted", from_status=stage.status)
     transaction.on_commit(partial(kept_images.clear, stage.pk))
     stage.delete()

@@ -1,10 +1,11 @@
 """Who reaches which page: the same rule for every route below a project, also for routes that are added later."""
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from endpoints.models import Endpoint, EndpointKey, Stage
+from endpoints.models import Endpoint, EndpointKey, Rollout, Stage, StageResource
 from models_registry.models import Model
 from training.models import Dataset, Experiment, Membership, Training
 
@@ -42,12 +43,16 @@ def things(project) -> dict[str, object]:
     model = Model.objects.create(project=project, name="signs", training=training, algorithm=dataset.algorithm)
     endpoint = Endpoint.objects.create(project=project, name="signs")
     stage = Stage.objects.create(endpoint=endpoint, name="default")
+    StageResource.objects.create(stage=stage, model=model)
     EndpointKey.objects.create_key(endpoint=endpoint, name="first")
+    Rollout.objects.create(endpoint=endpoint, stage=stage, mode="canary", share=10)
     kinds = {"dataset": dataset, "experiment": experiment, "training": training, "model": model, "endpoint": endpoint}
     return kinds | {
         "stage": stage,
         "key": endpoint,
         "resource": stage,
+        "capacity": stage,
+        "rollout": endpoint,
         "tensorboard": training,
         "checkpoints": training,
     }
@@ -65,6 +70,9 @@ def address(project, people, things):
             "endpoint": things["endpoint"].pk,
             "stage": things["stage"].pk,
             "prefix": EndpointKey.objects.get().prefix,
+            "resource": StageResource.objects.get().pk,
+            "record": 1,
+            "rollout": Rollout.objects.get().pk,
             "path": "index.js",
         }
         thing = things.get(name.split("_", maxsplit=1)[0])
@@ -136,3 +144,23 @@ def test_pages_run_no_script_but_our_own(browser_of, people, address):
     scripts = answer.content.decode().split("<script")[1:]
     assert scripts
     assert all(script.split(">")[1].startswith("</script") for script in scripts)
+
+
+def test_what_is_deleted_while_it_is_looked_up_is_not_found(editor, things):
+    """The row goes right after the question that found it, as when a worker removes it at that moment."""
+    dataset = things["dataset"]
+    asked = []
+
+    def delete_behind(execute, sql, params, many, context):
+        result = execute(sql, params, many, context)
+        if "training_dataset" in sql and sql.startswith("SELECT") and not asked:
+            asked.append(sql)
+            with context["connection"].cursor() as cursor:
+                cursor.execute("UPDATE training_training SET dataset_id = NULL")
+                cursor.execute("DELETE FROM training_dataset WHERE id = %s", [dataset.pk])
+        return result
+
+    with connection.execute_wrapper(delete_behind):
+        answer = editor.post(reverse("dataset_delete", args=[dataset.project_id, dataset.pk]))
+    assert asked
+    assert answer.status_code in (302, 404, 409)

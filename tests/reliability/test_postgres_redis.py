@@ -1,12 +1,16 @@
 """The same journey with PostgreSQL as the database and Redis as the broker: configuration, not code."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 
 import psycopg
 import pytest
 
 from tests.chaos.run import Chaos
-from tests.running import running_console
+from tests.running import ROOT, running_console
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis]
 
@@ -29,3 +33,17 @@ def test_three_kills_lose_nothing_on_postgresql_and_redis(tmp_path, database, br
         ["image_classification"], kills=3, seconds=8, quick=True, kinds=("worker", "trainer worker", "everything")
     )
     assert ledger.flawless(), f"seed {chaos.seed}\n{ledger.tables()}"
+
+
+def test_a_stage_can_be_deleted_while_its_calls_are_counted(tmp_path, database):
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "console.settings",
+        "CONSOLE_HOME": str(tmp_path),
+        "DATABASE_URL": database,
+    }
+    command = [sys.executable, "-m", "tests.reliability.stage_race"]
+    told = subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, text=True, stdout=subprocess.PIPE, timeout=120
+    )
+    assert json.loads(told.stdout) == []

@@ -3,11 +3,14 @@
 import hashlib
 import io
 import os
+import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django_q.models import OrmQ
 
 from tests.corpus import classification_zip
@@ -139,6 +142,26 @@ def test_a_deleted_dataset_leaves_no_file_and_no_row_but_its_history(
     assert [event.to_status for event in events] == ["deleted", "DELETE_IN_PROGRESS", "READY", "VALIDATING"]
     training.refresh_from_db()
     assert (training.dataset, training.dataset_name) == (None, "pets")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_that_remove_the_same_dataset_are_not_in_each_others_way(create, people):
+    dataset = create()
+    services.dataset_delete(dataset=dataset, user=people.editor)
+
+    def second() -> None:
+        dataset_files.remove(dataset.pk)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with dataset_files.locked(dataset.folder, wait=False) as mine:  # the first one, at the end of its work
+            assert mine
+            removing = pool.submit(second)
+            time.sleep(0.3)
+            shutil.rmtree(dataset.folder)
+            Dataset.objects.filter(pk=dataset.pk).delete()
+        removing.result(10)
+    assert not dataset.folder.exists()
 
 
 def test_a_removal_that_was_killed_halfway_is_repeated(create, people):
