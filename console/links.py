@@ -5,20 +5,22 @@ from typing import Any
 
 from django.urls import reverse
 
-from endpoints.models import Endpoint
+from endpoints.models import Endpoint, Rollout
 from models_registry.models import Model
 from training.models import Dataset, Event, Experiment, Training
 
-KINDS = {str(model._meta.model_name): model for model in (Dataset, Experiment, Training, Model, Endpoint)}
+KINDS = {str(model._meta.model_name): model for model in (Dataset, Experiment, Training, Model, Endpoint, Rollout)}
 
 
 def url_of(obj: Any) -> str:
-    """The page of a project or of anything in one; a stage's is below its endpoint."""
+    """The page of a project or of anything in one; a stage's is below its endpoint, a rollout's is a part of it."""
     kind = obj._meta.model_name
     if kind == "project":
         return reverse("dashboard", args=[obj.pk])
     if kind == "stage":
         return reverse("stage", args=[obj.project_id, obj.endpoint_id, obj.pk])
+    if kind == "rollout":
+        return f"{reverse('endpoint', args=[obj.project_id, obj.endpoint_id])}?tab=traffic"
     return reverse(kind, args=[obj.project_id, obj.pk])
 
 

@@ -167,6 +167,7 @@ SPECTACULAR_SETTINGS = {
         "ModelStatus": "models_registry.models.ModelStatus",
         "EndpointStatus": "endpoints.models.EndpointStatus",
         "StageStatus": "endpoints.models.StageStatus",
+        "RolloutStatus": "endpoints.models.RolloutStatus",
     },
 }
 

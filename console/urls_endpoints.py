@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console.views import capacity, endpoints, figures, keys, resources, stages, tryit
+from console.views import capacity, endpoints, figures, keys, resources, rollouts, stages, tryit
 
 ENDPOINT = "projects/<str:project>/endpoints/<str:pk>/"
 STAGES = "projects/<str:project>/endpoints/<str:endpoint>/stages/"
@@ -16,6 +16,11 @@ urlpatterns = [
     path(f"{ENDPOINT}keys/<str:prefix>/limit/", keys.key_limit, name="key_limit"),
     path(f"{ENDPOINT}keys/<str:prefix>/rotate/", keys.key_rotate, name="key_rotate"),
     path(f"{ENDPOINT}keys/<str:prefix>/revoke/", keys.key_revoke, name="key_revoke"),
+    path(f"{ENDPOINT}rollouts/", endpoints.rollout_start, name="rollout_start"),
+    path(f"{ENDPOINT}rollouts/<str:rollout>/", rollouts.rollout, name="rollout"),
+    path(f"{ENDPOINT}rollouts/<str:rollout>/promote/", rollouts.rollout_promote, name="rollout_promote"),
+    path(f"{ENDPOINT}rollouts/<str:rollout>/roll-back/", rollouts.rollout_roll_back, name="rollout_roll_back"),
+    path(f"{ENDPOINT}rollouts/<str:rollout>/end/", rollouts.rollout_end, name="rollout_end"),
     path(f"{STAGES}new/", stages.stage_create, name="stage_create"),
     path(STAGE, stages.stage, name="stage"),
     path(f"{STAGE}delete/", stages.stage_delete, name="stage_delete"),

@@ -23,13 +23,14 @@ from console.api.endpoint_fields import (
 )
 from console.api.key_fields import KeyCreatedSerializer, KeyCreateSerializer, KeySerializer
 from console.api.resources import ResourceActions
+from console.api.rollouts import RolloutActions
 from console.api.statistics import StatisticsActions
 from console.api.statistics_fields import KeepImagesSerializer
 from endpoints import services
 from endpoints.models import Endpoint, EndpointKey, Stage
 
 
-class EndpointViewSet(OwnedViewSet):
+class EndpointViewSet(RolloutActions):
     """Endpoints of a project, newest first."""
 
     queryset = Endpoint.objects.select_related("created_by")

@@ -13,6 +13,7 @@ from console.api.experiments import ExperimentViewSet
 from console.api.keys import KeyViewSet
 from console.api.models import ModelViewSet
 from console.api.projects import ProjectViewSet
+from console.api.rollouts import RolloutViewSet
 from console.api.space import SpaceView
 from console.api.trainings import TrainingViewSet
 from console.tus import UploadsView, UploadView
@@ -26,6 +27,7 @@ router.register("experiments", ExperimentViewSet, basename="api-experiment")
 router.register("trainings", TrainingViewSet, basename="api-training")
 router.register("models", ModelViewSet, basename="api-model")
 router.register("endpoints", EndpointViewSet, basename="api-endpoint")
+router.register("rollouts", RolloutViewSet, basename="api-rollout")
 router.register("stages", StageViewSet, basename="api-stage")
 router.register("keys", KeyViewSet, basename="api-key")
 

@@ -26,6 +26,7 @@ KIND_NAMES = {
     "endpoint": gettext_noop("Endpoint"),
     "stage": gettext_noop("Stage"),
     "project": gettext_noop("Project"),
+    "rollout": gettext_noop("Rollout"),
 }
 EVENT_NAMES = {  # what may happen to an object besides a move to another status
     "checkpoint": gettext_noop("checkpoint"),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -17,12 +18,14 @@ from console.addresses import absolute
 from console.answers import refuse
 from console.forms.endpoints import EndpointForm
 from console.forms.keys import GRACES, KeyForm
+from console.forms.rollouts import RolloutForm
+from console.views import rollouts
 from console.views.lists import Column, List, Tab, show
 from endpoints import services
 from endpoints.models import Endpoint, Stage
 from models_registry.models import Model
 from training.errors import ServiceError
-from training.models import Project, Role
+from training.models import Event, Project, Role
 
 LIST = List(
     name="endpoints",
@@ -47,11 +50,12 @@ LIST = List(
         Endpoint.Status.DELETE_IN_PROGRESS,
     ),
     filters=("status", "access"),
-    styles=("css/training.css",),
+    styles=("css/training.css", "css/traffic.css"),
     scripts=("js/address.js",),
 )
 TABS = (
     Tab("stages", _("Stages"), "endpoints/_stages.html"),
+    Tab("traffic", _("Traffic"), "endpoints/_traffic.html"),
     Tab("keys", _("Keys"), "endpoints/_keys.html"),
     Tab("events", _("Events"), "console/_events.html"),
 )
@@ -68,7 +72,9 @@ def endpoint(request: HttpRequest, project: str, pk: str) -> HttpResponse:
     return page(request, load(request, Endpoint, pk, project=project))
 
 
-def page(request: HttpRequest, chosen: Endpoint, key_form: KeyForm | None = None) -> HttpResponse:
+def page(
+    request: HttpRequest, chosen: Endpoint, key_form: KeyForm | None = None, rollout_form: RolloutForm | None = None
+) -> HttpResponse:
     """The list with the detail of one below it."""
     stages = list(chosen.stages.prefetch_related("resources__model"))
     context = {
@@ -78,9 +84,17 @@ def page(request: HttpRequest, chosen: Endpoint, key_form: KeyForm | None = None
         "keys": chosen.keys.order_by("revoked", "-created"),
         "key_form": key_form or KeyForm(),
         "graces": GRACES,
-        "events": chosen.events().select_related("actor"),
+        "events": _events(chosen),
+        **rollouts.context(chosen, rollout_form),
     }
     return show(request, LIST, _rows(chosen.project), chosen, TABS, **context)
+
+
+def _events(chosen: Endpoint) -> QuerySet[Event]:
+    """Those of its rollouts, too."""
+    tried = Q(kind="rollout", object_id__in=chosen.rollouts.values("pk"))
+    found = Event.objects.filter(Q(kind="endpoint", object_id=chosen.pk) | tried)
+    return found.select_related("actor")
 
 
 def _rows(project: Project) -> Any:
@@ -120,6 +134,18 @@ def endpoint_delete(request: HttpRequest, project: str, pk: str) -> HttpResponse
         return redirect("endpoint", project, pk)
     messages.success(request, gettext("%(name)s is being deleted.") % {"name": doomed.name})
     return redirect("endpoints", project)
+
+
+@require_POST
+def rollout_start(request: HttpRequest, project: str, pk: str) -> HttpResponse:
+    """Try a stage with the endpoint's calls. A form that was refused is shown again (?tab=traffic)."""
+    owner = load(request, Endpoint, pk, Role.EDITOR, project)
+    form = RolloutForm(request.POST, endpoint=owner)
+    if form.is_valid():
+        made = form.call(services.rollout_start, endpoint=owner, user=request.user, **form.cleaned_data)
+        if made:
+            return rollouts.back(owner)
+    return page(request, owner, rollout_form=form)
 
 
 @require_POST
