@@ -62,7 +62,7 @@ def answers(client, headers, image, pixels):
     pair = ask(tensor("image", "BYTES", np.array([[image], [image]], dtype=np.object_), True))
     network = np.full((1, 3, 8, 8), -1, np.float32)
     raw = ask(tensor("pixel_values", "FP32", network, True), request_id="n1")
-    later = client.async_infer(MODEL, [tensor("image", "BYTES", file, True)], headers=dict(headers))
+    later = client.async_infer(MODEL, [tensor("image", "BYTES", file, True)], headers=dict(headers)).get_result()
     return {
         "file": told(ask(tensor("image", "BYTES", file, True))),
         "base64": told(ask(tensor("image", "BYTES", text, False))),
@@ -73,7 +73,7 @@ def answers(client, headers, image, pixels):
         "gzip": told(ask(tensor("image", "BYTES", file, True), request_compression_algorithm="gzip")),
         "deflate": told(ask(tensor("image", "BYTES", text, False), request_compression_algorithm="deflate")),
         "gzip_answer": told(ask(tensor("image", "BYTES", file, True), response_compression_algorithm="gzip")),
-        "later": told(later.get_result()),
+        "later": told(later),
         "pair": list(pair.as_numpy("scores").shape),
         "network": raw.as_numpy("logits").tolist(),
         "id": raw.get_response()["id"],

@@ -36,7 +36,9 @@ def test_the_stage_page_has_url_and_snippets_with_it(viewer, endpoint):
     assert f'<code id="stage-url">{url}</code>' in text
     assert f'curl -X POST "{url}/inference"' in text
     assert f'url = "{url}/inference"' in text
-    assert text.count("YOUR_KEY") == 2
+    assert '"image=@image.png"' in text
+    assert f'scheme, _, url = "{url}".partition' in text
+    assert text.count("YOUR_KEY") == 4
 
 
 def test_a_site_that_has_a_public_address_shows_that(viewer, endpoint, settings):

@@ -23,8 +23,8 @@ class Live(NamedTuple):
 
 
 @contextmanager
-def live_stage(folder: Path) -> Iterator[Live]:
-    """The model of `colours`, called "colours", at stage "default" of endpoint "e1"."""
+def live_stage(folder: Path, *, is_open: bool = False) -> Iterator[Live]:
+    """The model of `colours`, called "colours", at stage "default" of endpoint "e1"; without a key if it is open."""
     write_files(folder / "model")
     digest = "sha512$$" + hashlib.sha512(KEY.encode()).hexdigest()
     keys = {"abcdefgh": {"hash": digest, "expires": None, "calls_per_minute": None}}
@@ -32,5 +32,5 @@ def live_stage(folder: Path) -> Iterator[Live]:
     application = StageApplication(routes, Recorder(write=lambda calls: None))
     with engine(folder / "model", folder, name="colours") as running, serving(application) as url:
         running.wait_ready()
-        Web(url, routes).publish(table({"default": [resource(str(running.path))]}, keys=keys))
+        Web(url, routes).publish(table({"default": [resource(str(running.path))]}, keys=None if is_open else keys))
         yield Live(f"{url}/stage/e1/default", running)
