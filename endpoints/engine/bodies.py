@@ -48,7 +48,7 @@ class Request(NamedTuple):
     @property
     def is_small_work(self) -> bool:
         """Reading it takes less time than handing it to a thread."""
-        return self.media_type == JSON and not self.encoding
+        return self.media_type != FORM and not self.encoding
 
 
 def plain(request: Request) -> bytes:
