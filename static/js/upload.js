@@ -8,8 +8,10 @@
   const input = document.getElementById("id_file");
   const by = (id) => document.getElementById(id);
   const PIECE = 128 * 1024 * 1024; // bytes a request: a proxy that keeps whole requests must not have to keep 20 GB
+  const STALLED = 60000; // ms without a byte after which a line counts as dead that nobody has hung up
   const DELAYS = Array.from({ length: 5000 }, (_, attempt) => Math.min(20000, 500 * 2 ** attempt)); // for a day
   let upload = null; // tus.Upload, from the first byte to the last, pauses included
+  let moved = 0; // when the last byte went
   let state = "idle"; // idle, sending, waiting (for the connection), paused
   let suggested = ""; // the name that was taken from a file, as long as nobody changed it
 
@@ -84,6 +86,7 @@
 
   function goOn() {
     complain("");
+    moved = performance.now();
     enter("sending");
     upload.start();
   }
@@ -152,6 +155,7 @@
   }
 
   function progressed(loaded, total) {
+    moved = performance.now();
     if (state === "waiting") enter("sending");
     show(loaded, total);
   }
@@ -214,11 +218,14 @@
     event.preventDefault();
     discard();
   });
-  addEventListener("online", async () => {
-    if (state !== "waiting") return;
-    await upload.abort(); // instead of waiting for the next attempt
-    goOn();
-  });
+  async function tryAgain() {
+    enter("waiting");
+    await upload.abort(); // instead of waiting for the next attempt, or for an answer that will not come
+    if (state === "waiting") goOn();
+  }
+
+  addEventListener("online", () => { if (state === "waiting") tryAgain(); });
+  setInterval(() => { if (state === "sending" && performance.now() - moved > STALLED) tryAgain(); }, 1000);
   addEventListener("beforeunload", (event) => {
     if (["sending", "waiting"].includes(state)) event.preventDefault(); // leaving would interrupt it: the browser asks
   });

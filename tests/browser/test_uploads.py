@@ -73,6 +73,31 @@ def test_it_goes_on_by_itself_after_the_line_was_cut(open_upload, live_server, z
     assert (dataset.status, dataset.upload_path.read_bytes()) == ("VALIDATING", zipped.read_bytes())
 
 
+def test_a_line_that_is_dead_without_a_word_is_given_up(open_upload, live_server, zipped):
+    page = open_upload(live_server.url)
+    page.clock.install()
+    page.reload()
+    pieces: list[Route] = []
+
+    def swallow_the_first(route: Route) -> None:
+        if route.request.method == "PATCH":
+            pieces.append(route)
+        if len(pieces) != 1 or route.request.method != "PATCH":
+            route.continue_()
+
+    page.route("**/datasets/upload/*", swallow_the_first)
+    fill(page, zipped)
+    with page.expect_request(lambda request: request.method == "PATCH"):
+        page.get_by_role("button", name="Upload").click()
+    page.clock.run_for(50_000)
+    expect(page.locator("#upload-text")).to_have_text("Uploading")
+    assert len(pieces) == 1
+    page.clock.run_for(12_000)
+    expect(page.get_by_role("heading", name="road signs")).to_be_visible(timeout=30_000)
+    assert len(pieces) == 2
+    assert Dataset.objects.get().upload_path.read_bytes() == zipped.read_bytes()
+
+
 def test_choosing_the_file_again_goes_on_where_a_closed_page_stopped(open_upload, live_server, zipped):
     size = zipped.stat().st_size
     with cutting_proxy(live_server.url, size, cuts=1) as proxy:
