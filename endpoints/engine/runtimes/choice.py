@@ -116,7 +116,7 @@ def _cpu_candidates(folder: Path, threads: int, allowed: Mapping[str, Any]) -> l
 def fastest(candidates: list[Candidate], inputs: Arrays) -> tuple[Runtime, list[dict[str, Any]]]:
     """Load and measure one after the other; never more than two are in memory. -> (the fastest, what was measured).
 
-    A candidate that fails, or in fp32 answers other than the first one, is passed over. Raises the last one's error
+    A candidate that fails, or in fp32 answers other than the first one, is passed over. Raises the first one's error
     when all fail.
     """
     best: Runtime | None = None
@@ -132,7 +132,7 @@ def fastest(candidates: list[Candidate], inputs: Arrays) -> tuple[Runtime, list[
             ms = quickest_ms(partial(runtime.run, inputs))
         except Exception as error:
             log.warning("%s in %s cannot run this model", name, precision, exc_info=error)
-            failure = error
+            failure = failure or error
             continue
         if best is None or ms < min(row["ms"] for row in measured):
             best = runtime
