@@ -33,30 +33,44 @@ class Place:
 
 
 def places() -> dict[str, Place]:
-    """Every queued training by its id, as if the slots of all living hosts took them one after the other."""
+    """Every queued training by its id, as if the slots of all living hosts took them one after the other, and those of
+    hosts with a GPU what asks for one."""
     waiting = list(queue.waiting().select_related("dataset"))
     if not waiting:
         return {}
     history, now = History(), timezone.now().replace(microsecond=0)
-    free = _free_slots(history)
+    with_gpu, without = _free_slots(history)
     found = {}
     for position, training in enumerate(waiting, 1):
+        free = with_gpu if training.device == "cuda" and with_gpu else min(with_gpu, without, key=_first)
         begins = heapq.heappop(free) if free else math.inf
         known = math.isfinite(begins)
         found[training.pk] = Place(position, now + timedelta(seconds=round(begins)) if known else None)
-        if free or known:
-            heapq.heappush(free, begins + history.seconds(training))
+        heapq.heappush(free, begins + history.seconds(training))
     return found
 
 
-def _free_slots(history: "History") -> list[float]:
-    """In how many seconds each slot becomes free; infinity where that is not known. A heap."""
-    begun = queue.begun().select_related("dataset")
-    busy = sorted(_seconds_left(training, history) for training in begun)
-    slots = heartbeats.slots(queue.CLUSTER)
-    free = busy[len(busy) - slots :] if len(busy) > slots else [0.0] * (slots - len(busy)) + busy
-    heapq.heapify(free)
-    return free
+def _first(free: list[float]) -> float:
+    return free[0] if free else math.inf
+
+
+def _free_slots(history: "History") -> tuple[list[float], list[float]]:
+    """In how many seconds each slot becomes free; infinity where that is not known. Of hosts with a GPU, and of the
+    others: two heaps."""
+    hosts = heartbeats.hosts(queue.CLUSTER)
+    kinds = {host.name: host.gpus > 0 for host in hosts}
+    elsewhere = all(kinds.values())  # what a host that is gone has left takes a slot of the others, if there are any
+    busy: dict[bool, list[float]] = {True: [], False: []}
+    for training in queue.begun().select_related("dataset"):
+        busy[kinds.get(training.host, elsewhere)].append(_seconds_left(training, history))
+    slots = {kind: sum(host.slots for host in hosts if kinds[host.name] == kind) for kind in busy}
+    return _freed(busy[True], slots[True]), _freed(busy[False], slots[False])
+
+
+def _freed(busy: list[float], slots: int) -> list[float]:
+    """When each of so many slots becomes free, as a sorted list, which is a heap."""
+    busy = sorted(busy)
+    return busy[len(busy) - slots :] if len(busy) > slots else [0.0] * (slots - len(busy)) + busy
 
 
 def _seconds_left(training: Training, history: "History") -> float:

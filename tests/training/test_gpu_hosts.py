@@ -7,7 +7,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from tests.training.conftest import reason
-from training import heartbeats, lease, queue, reconcile, tasks
+from training import forecast, heartbeats, lease, queue, reconcile, tasks
 from training.models import Training
 
 HERE, THERE = "here", "there"
@@ -138,3 +138,17 @@ def test_a_heartbeat_says_how_many_slots_and_gpus_a_host_has(settings, beat):
     assert (heartbeats.slots("training"), heartbeats.gpus("training")) == (2, 4)
     heartbeats.path("training").write_text("3")  # one of a console that knew nothing of GPUs
     assert sorted(heartbeats.hosts("training"))[0] == (lease.host_name(), 3, 0)
+
+
+def test_the_forecast_has_it_wait_for_a_host_with_a_gpu(make, beat):
+    """The one without is idle; what needs no GPU begins there at once, whatever comes before it."""
+    beat(HERE, 0)
+    beat(THERE, 1)
+    running = make("cuda", "RUNNING", eta_seconds=300, host=THERE)
+    for_gpu, for_any = make("cuda"), make("auto")
+    places, now = forecast.places(), timezone.now()
+    assert [places[row.pk].position for row in (for_gpu, for_any)] == [1, 2]
+    assert 4 < (places[for_gpu.pk].expected_start - now).total_seconds() / 60 < 6
+    assert places[for_any.pk].soon
+    Training.objects.filter(pk=running.pk).update(status="COMPLETE")
+    assert forecast.places()[for_gpu.pk].soon
