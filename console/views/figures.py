@@ -34,7 +34,7 @@ KINDS = (
 )
 TIMES = (("p50", "p50", ""), ("p95", "p95", ""), ("p99", "p99", ""))
 BYTES = (("bytes_in", _("received"), ""), ("bytes_out", _("answered"), ""))
-UNITS = (("GB", 10**9), ("MB", 10**6), ("KB", 10**3), ("B", 1))
+UNITS = (("GB", 2**30), ("MB", 2**20), ("KB", 2**10), ("B", 1))  # as filesizeformat, beside them
 
 
 def context(request: HttpRequest, stage: Stage) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What uses the disk, what is deleted to make room, and how long ended trainings keep what they leave."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from endpoints import processes
+from endpoints import kept_images, processes
 from tests.console import served
 from training import retention, services
 from training.models import Training
@@ -51,6 +52,14 @@ def test_the_page_shows_each_kind_and_the_largest_with_their_pages(editor, proje
         page.index(reverse(kind, args=[project.pk, row.pk])) for kind, row in (("training", trained), ("dataset", pets))
     ]
     assert largest == sorted(largest)
+
+
+def test_the_images_that_a_stage_keeps_are_counted(editor, project, trained):
+    endpoint = served.endpoint(served.model(trained))
+    write(kept_images.folder(endpoint.default_stage_id) / "a.jpg", 700_000)
+    page = page_of(editor, project)
+    assert re.search(r"Images of requests</span>.*?(68\d)\.\d.KB", page, re.DOTALL)
+    assert f"{endpoint.name} / default" in page
 
 
 def test_deleting_checkpoints_frees_their_space_at_once_and_the_page_shows_it(editor, project, trained):

@@ -239,7 +239,7 @@ def test_statistics_of_the_chosen_period(viewer, endpoint):
 )
 def test_each_period_has_its_charts_and_only_the_last_hour_asks_again(viewer, endpoint, period, title, moves):
     stage = endpoint.default_stage
-    call = statistics.Call(stage.pk, timezone.now(), "/inference", 200, 5, bytes_in=2_000_000, batch_size=4)
+    call = statistics.Call(stage.pk, timezone.now(), "/inference", 200, 5, bytes_in=2 * 2**20, batch_size=4)
     statistics.write([call])
     answer = viewer.get(of_stage("stage_statistics", stage), {"range": period}).json()
     titles = [chart["title"] for chart in answer["charts"]]
