@@ -76,6 +76,10 @@ class StageApplication:
         call.key_prefix = lookup.check_key(endpoint, call.headers)
         if call.key_prefix:
             self._rates.count(call.key_prefix, endpoint["keys"][call.key_prefix]["calls_per_minute"])
+        names = lookup.models_listed(stage, below) if call.method == "GET" else None
+        if names is not None:
+            await self._pass_on(call, _json({"models": names}))
+            return
         target = lookup.target(stage, below)
         self.places.check(call.stage_id)
         await call.read_body(self.places)
@@ -205,6 +209,12 @@ def _in_database(write: Callable[..., None], *arguments: Any) -> None:
         write(*arguments)
     finally:
         close_old_connections()
+
+
+def _json(value: Any) -> Answer:
+    body = json.dumps(value).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    return Answer(200, headers, [body], whole=True)
 
 
 def _note(call: Exchange, answer: Answer) -> None:

@@ -103,10 +103,18 @@ def counterpart(stage: Mapping[str, Any], rest: str, other: Mapping[str, Any]) -
     return Target("/".join(parts) or "/", found["sockets"], found["id"])
 
 
+def models_listed(stage: Mapping[str, Any], rest: str) -> list[str] | None:
+    """The names for a path that lists models, of a stage that has several: one engine knows its own only. Else None."""
+    resources = stage["resources"]
+    return [r["model"] for r in resources] if rest in {"/v1/models", "/v2/models"} and len(resources) > 1 else None
+
+
 def _resource(resources: list[dict[str, Any]], rest: str) -> dict[str, Any]:
     first = rest.split("/")[1] if rest else ""
     if not rest:
         return resources[0]
+    if rest == "/v2/health/ready":  # of the whole stage
+        return min(resources, key=lambda r: bool(r["sockets"]))
     if first in {"v1", "v2"}:
         return _of_model(resources, rest) or resources[0]
     fitting = [r for r in resources if rest == r["path"] or rest.startswith(r["path"] + "/")]

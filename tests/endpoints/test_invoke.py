@@ -80,6 +80,19 @@ def test_each_resource_of_a_stage_has_its_own_engine(web, tmp_path, engine):
         assert status == 404
 
 
+def test_stage_of_several_models_lists_them_and_is_ready_when_all_are(web, engine):
+    first = resource(engine)
+    web.publish(table({"default": [first, resource(path="/shades", model="shades")]}))
+    for path in ("/stage/e1/v1/models", "/stage/e1/default/v2/models"):
+        assert web.client.get(path).json() == {"models": ["colours", "shades"]}
+    assert web.client.get("/stage/e1/v2/health/ready").status_code == 503
+    assert web.client.get("/stage/e1/v2/models/colours/ready").status_code == 200
+    web.publish(table({"default": [first, resource(engine, "/shades", "shades")]}))
+    assert web.client.get("/stage/e1/v2/health/ready").status_code == 200
+    web.publish(table({"default": [first]}))
+    assert web.client.get("/stage/e1/v2/models").json()["path"] == "/v2/models", "one engine answers for itself"
+
+
 def test_engines_own_errors_come_through_with_their_headers(web, tmp_path):
     def refuse(request: Request) -> None:
         message = {"error": {"code": "method_not_allowed", "message": "Only POST.", "fields": {}}}
