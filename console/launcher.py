@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ import psutil
 from honcho.compat import ProcessManager
 from honcho.manager import Manager
 from honcho.printer import Message
+from honcho.process import Popen
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds before a restart; doubled while it keeps dying at once
 LIVED_WELL = 20.0  # a process that lived this long starts again with the first wait
@@ -55,6 +57,18 @@ class Launcher(Manager):
         self._procmgr = Leaders()
         self._state_file, self._kill_wait, self._on_tick = state_file, kill_wait, on_tick
         self._stop_signal: int | None = None
+        self._listeners: dict[str, socket.socket] = {}
+
+    def hand_down(self, name: str, listener: socket.socket) -> None:
+        """Have a process inherit a listening socket: while it starts again, callers wait instead of being refused."""
+
+        def start(command: str, **options: Any) -> Popen:
+            child = Popen(command, pass_fds=(listener.fileno(),), **options)
+            listener.close()  # the watcher's own: it takes no calls
+            return child
+
+        self._listeners[name] = listener
+        self._processes[name]["obj"]._child_ctor = start
 
     def loop(self) -> None:
         """Block until a signal asked for the end and every process is gone."""
@@ -68,6 +82,7 @@ class Launcher(Manager):
             self._end_unwatched()
             if self._stop_signal is not None and not self._terminating and self._all_known():
                 deadline = time.monotonic() + self._kill_wait
+                self._close_listeners()
                 self.terminate()
             if deadline is not None and time.monotonic() > deadline:
                 self.kill()
@@ -77,6 +92,11 @@ class Launcher(Manager):
                 self._on_tick()
         self._state_file.unlink(missing_ok=True)
         self.returncode = 0
+
+    def _close_listeners(self, but: str = "") -> None:
+        for name, listener in self._listeners.items():
+            if name != but:
+                listener.close()
 
     def _stop_requested(self, signum: int, _frame: Any) -> None:
         self._stop_signal = signum
@@ -103,6 +123,7 @@ class Launcher(Manager):
         """In the watcher, until the process ends."""
         for receiver in self._receivers():  # ours alone: else nobody would notice that the launcher is gone
             receiver.close()
+        self._close_listeners(but=name)
         self._processes[name]["obj"].run(Teller(sender), True)
 
     def _receivers(self) -> dict[Connection, str]:

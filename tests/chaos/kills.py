@@ -13,7 +13,7 @@ EVERYTHING = "everything"
 KINDS = ("web", "worker", "trainer worker", "trainer", "stages", "engine", "launcher", EVERYTHING)
 # What a process's command line says of its kind. An export works for a worker: they are one kind.
 SIGNS = (
-    ("console.asgi", "web"),
+    ("console.web", "web"),
     ("models_registry.export", "worker"),
     ("training.trainer", "trainer"),
     ("endpoints.engine", "engine"),
@@ -34,8 +34,7 @@ def kind_of(process: psutil.Process) -> str:
         command = process.cmdline()
     except psutil.NoSuchProcess:
         return "other"
-    words = {word.removesuffix(":application") for word in command}
-    return next((kind for sign, kind in SIGNS if sign in words), "other")
+    return next((kind for sign, kind in SIGNS if sign in command), "other")
 
 
 def by_kind(console: RunningConsole) -> dict[str, list[psutil.Process]]:

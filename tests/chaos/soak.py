@@ -137,7 +137,7 @@ def engines(console: RunningConsole) -> list[psutil.Process]:
 
 def kind_of(process: psutil.Process) -> str:
     command = " ".join(process.cmdline())
-    for part, name in (("endpoints.engine", "engine"), ("uvicorn", "web"), ("serve_stages", "stages")):
+    for part, name in (("endpoints.engine", "engine"), ("console.web", "web"), ("serve_stages", "stages")):
         if part in command:
             return name
     return ""

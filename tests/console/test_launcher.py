@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.running import ROOT, free_port
+
 RUN = """
 import sys
 from pathlib import Path
@@ -74,6 +76,58 @@ def test_a_process_that_is_killed_is_started_again(launch, tmp_path):
     os.kill(first, signal.SIGKILL)
     second = wait_for(lambda: (pid := pid_in(tmp_path / "pid")) != first and pid)
     assert alive(second)
+
+
+ACCEPT = """
+import os, socket, sys
+listener = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(str(os.getpid()).encode())
+    connection.close()
+"""
+HAND_DOWN = """
+import socket, sys
+from pathlib import Path
+from console.launcher import Launcher
+listener = socket.create_server(("127.0.0.1", int(sys.argv[2])))
+launcher = Launcher(state_file=Path(sys.argv[1]), kill_wait=2, on_tick=lambda: None)
+launcher.add_process("web", f"exec {sys.executable} -c '{sys.argv[3]}' {listener.fileno()}")
+launcher.add_process("other", "trap '' TERM; while :; do sleep 0.2; done")
+launcher.hand_down("web", listener)
+launcher.loop()
+"""
+
+
+def pid_that_answers(port: int) -> int:
+    """Raises ConnectionRefusedError."""
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+        return int(connection.recv(20))
+
+
+def test_callers_of_a_process_that_starts_again_wait_and_are_refused_once_all_is_stopped(tmp_path):
+    port = free_port()
+    arguments = [sys.executable, "-c", HAND_DOWN, str(tmp_path / "launcher.json"), str(port), ACCEPT]
+    launcher = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_for(lambda: takes_calls(port))
+        first = pid_that_answers(port)
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: not alive(first))
+        assert pid_that_answers(port) != first
+        launcher.terminate()
+        wait_for(lambda: not takes_calls(port))
+        assert launcher.poll() is None, "it still waits for the other process"
+        assert launcher.wait(15) == 0
+    finally:
+        launcher.kill()
+
+
+def takes_calls(port: int) -> bool:
+    try:
+        return pid_that_answers(port) > 0
+    except (ConnectionError, ValueError):
+        return False
 
 
 def test_a_process_whose_watcher_is_killed_is_started_again_and_is_not_there_twice(launch, tmp_path):

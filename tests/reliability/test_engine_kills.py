@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 
 from tests.endpoints.callers import Callers
 from tests.endpoints.colours import request
-from tests.running import ROOT, free_port
+from tests.running import ROOT
 
 
 class Serving:
@@ -26,9 +27,9 @@ class Serving:
         self.home = home
         self.environment = {**os.environ, "CONSOLE_HOME": str(home), "DJANGO_SETTINGS_MODULE": "console.settings"}
         self.run(["manage.py", "migrate", "--verbosity", "0"])
-        port = str(free_port())
-        self.web = self.spawn(["-m", "uvicorn", "console.asgi:application", "--port", port, "--no-access-log"])
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70)
+        self.listener = socket.create_server(("127.0.0.1", 0))  # the launcher's
+        self.web = self.serve()
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.listener.getsockname()[1]}", timeout=70)
         self.supervisor = self.supervise()
 
     def run(self, arguments: list[str]) -> str:
@@ -39,9 +40,14 @@ class Serving:
         return result.stdout
 
     def spawn(self, arguments: list[str]) -> subprocess.Popen[bytes]:
+        descriptor = self.listener.fileno()
+        environment = {**self.environment, "WEB_FD": str(descriptor)}
         with (self.home / "processes.log").open("ab") as log:
             command = [sys.executable, *arguments]
-            return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, pass_fds=(descriptor,))
+
+    def serve(self) -> subprocess.Popen[bytes]:
+        return self.spawn(["-m", "console.web"])
 
     def supervise(self) -> subprocess.Popen[bytes]:
         return self.spawn(["manage.py", "serve_stages"])
@@ -81,7 +87,7 @@ class Deployed:
                 self.row["path"], json=request("blue"), headers={"X-API-Key": self.row["key"]}
             )
         except httpx.ConnectError:
-            return httpx.Response(599)  # the web process is still starting
+            return httpx.Response(599)  # the web process is gone
 
     def engines(self) -> list[psutil.Process]:
         return [p for p in self.serving.engines() if any(self.row["resource"] in word for word in _command(p))]
@@ -91,8 +97,9 @@ class Deployed:
         (process,) = self.engines()
         return process
 
-    def calling(self) -> Callers:
-        return Callers(f"{self.serving.client.base_url}{self.row['path']}", {"X-API-Key": self.row["key"]})
+    def calling(self, **headers: str) -> Callers:
+        url = f"{str(self.serving.client.base_url).rstrip('/')}{self.row['path']}"
+        return Callers(url, {"X-API-Key": self.row["key"], **headers})
 
     def status(self) -> dict[str, Any]:
         return self.serving.deploy("status", self.row["id"])
@@ -128,6 +135,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     finally:
         for process in [*serving.engines(), serving.supervisor, serving.web]:
             process.kill()
+        serving.listener.close()
 
 
 def test_killed_engine_is_replaced_and_callers_see_only_unavailable(serving: Serving):
@@ -187,6 +195,20 @@ def test_engine_is_killed_under_load_and_calls_wait_for_the_next_one(serving: Se
         colours.engine.kill()
         wait_for(callers.more(), seconds=60)
     assert all("unavailable" in answer for answer in callers.failed)
+
+
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+def test_web_process_is_restarted_under_load_and_no_call_fails(serving: Serving, connection: str):
+    """Callers whose connection has ended, and all others, wait for the next web process."""
+    colours = serving.endpoint(f"reloaded {connection}")
+    with colours.calling(Connection=connection) as callers:
+        wait_for(callers.more())
+        serving.web.terminate()
+        serving.web.wait(30)
+        serving.web = serving.serve()
+        wait_for(callers.more())
+    assert callers.failed == []
+    assert colours.status()["status"] == "ACTIVE"
 
 
 def test_second_supervisor_of_a_home_leaves_at_once_and_disturbs_nothing(serving: Serving):

@@ -30,7 +30,7 @@ def kill_web(console: RunningConsole) -> int:
     while not part.stat().st_size:
         time.sleep(0.01)
     for process in console.processes():
-        if "uvicorn" in " ".join(process.cmdline()):
+        if "console.web" in process.cmdline():
             process.kill()
             process.wait(10)
     return part.stat().st_size

@@ -15,6 +15,8 @@ from honcho.environ import parse_procfile
 from console.launcher import Launcher, answers, stop_leftovers
 from training import heartbeats
 
+BACKLOG = 2048  # connections that wait for the web process
+
 
 class Command(BaseCommand):
     help = "Set up what is missing and run the whole console on this machine."
@@ -29,7 +31,7 @@ class Command(BaseCommand):
         for name in stop_leftovers(state_file, grace=settings.STOP_GRACE_SECONDS):
             self.stdout.write(f"Stopped {name}, left over from a console that was killed.")
         heartbeats.forget_own()  # of the run before: /readyz must not take them for a sign of life
-        self._require_free(host, port)
+        listener = self._bind(host, port)
         call_command("migrate", verbosity=0, interactive=False)
         call_command("console_setup")
         launcher = Launcher(
@@ -42,19 +44,25 @@ class Command(BaseCommand):
             "PATH": f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', '')}",
             "HOST": host,
             "PORT": str(port),
+            "WEB_FD": str(listener.fileno()),
             "PYTHONUNBUFFERED": "1",
         }
         for name, command in parse_procfile((settings.BASE_DIR / "Procfile").read_text()).processes.items():
             launcher.add_process(name, command, env=environment, cwd=str(settings.BASE_DIR))
+        launcher.hand_down("web", listener)
+        listener.listen(BACKLOG)
         launcher.loop()
 
-    def _require_free(self, host: str, port: int) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise CommandError(f"Port {port} on {host} cannot be used ({error}). Try PORT=8001 make run") from error
+    def _bind(self, host: str, port: int) -> socket.socket:
+        """The web process's socket. It is ours, so that a restart of that process refuses no connection."""
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            listener.close()
+            raise CommandError(f"Port {port} on {host} cannot be used ({error}). Try PORT=8001 make run") from error
+        return listener
 
     def _announcer(self, host: str, port: int) -> Any:
         """Print the address once, when every part of the console is up."""
