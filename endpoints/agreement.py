@@ -6,6 +6,7 @@ The form of an answer says what it is; no model is asked.
 import base64
 import io
 from collections.abc import Mapping
+from itertools import islice
 from operator import eq
 from typing import Any
 
@@ -18,7 +19,7 @@ NOT_COMPARED = {"id", "model_name", "model_version"}  # they say who answered
 
 
 def agree(one: bytes, other: bytes) -> bool:
-    """Compare two answers to the same request.
+    """Compare two answers to the same request, whatever the protocol, as long as it is JSON.
 
     Classification: the same label first. Segmentation: at least 99 % of the pixels are equal. Detection: the same
     labels, box by box with an IoU of 0.5 or more. Anything else: equal JSON, or equal bytes where it is no JSON.
@@ -26,9 +27,34 @@ def agree(one: bytes, other: bytes) -> bool:
     if one == other:
         return True
     try:
-        return _same(orjson.loads(one), orjson.loads(other))
+        return _same(_predictions(orjson.loads(one)), _predictions(orjson.loads(other)))
     except orjson.JSONDecodeError:
         return False
+
+
+def _predictions(answer: Any) -> Any:
+    """The tensors of the Open Inference Protocol as the guide's predictions; anything else as it is."""
+    outputs = answer.get("outputs") if isinstance(answer, Mapping) else None
+    if not isinstance(outputs, list) or not all(isinstance(row, Mapping) and "data" in row for row in outputs):
+        return answer
+    tensors = {row["name"]: row for row in outputs}
+    if set(tensors) == {"labels", "scores"}:
+        return [[{"score": 0, "label": labels[0]}] for labels in _reshaped(tensors["labels"])]
+    if set(tensors) == {"mask"}:
+        return _reshaped(tensors["mask"])
+    if set(tensors) == {"boxes", "labels", "scores", "counts"}:
+        corners = [dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)) for box in _reshaped(tensors["boxes"])]
+        rows = iter([{label: box} for label, box in zip(tensors["labels"]["data"], corners, strict=True)])
+        return [list(islice(rows, count)) for count in tensors["counts"]["data"]]
+    return answer
+
+
+def _reshaped(tensor: Mapping[str, Any]) -> list[Any]:
+    """The flat data of a tensor as nested lists."""
+    rows = list(tensor["data"])
+    for size in reversed(tensor["shape"][1:]):
+        rows = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return rows
 
 
 def _same(one: Any, other: Any) -> bool:

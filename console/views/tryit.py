@@ -37,7 +37,6 @@ SENTENCES = {
     "body_too_large": TOO_LARGE,
     "too_large": TOO_LARGE,
     "too_busy": BUSY,
-    "busy": BUSY,
     "deadline_passed": LATE,
     "timeout": LATE,
     "not_ready": STARTING,

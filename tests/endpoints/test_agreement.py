@@ -84,10 +84,39 @@ def test_overlap_is_intersection_over_union():
     assert overlap(box("a", 0, 0, 0)["a"], box("a", 0, 0, 0)["a"]) == 1
 
 
+def tensors(**named: tuple[list[int], list]) -> dict:
+    rows = [{"name": name, "shape": shape, "datatype": "X", "data": data} for name, (shape, data) in named.items()]
+    return {"model_name": "any", "outputs": rows}
+
+
+def test_tensors_are_compared_as_what_they_mean():
+    def labels(*names: str) -> dict:
+        return tensors(labels=([2, 2], list(names)), scores=([2, 2], [0.1 * len(names[0])] * 4))
+
+    assert same(labels("cat", "dog", "cow", "cat"), labels("cat", "fish", "cow", "dog"))
+    assert not same(labels("cat", "dog", "cow", "cat"), labels("cat", "dog", "cat", "cow"))
+
+    def masks(changed: int) -> dict:
+        return tensors(mask=([1, 100, 100], [pixel for row in mask(changed) for pixel in row]))
+
+    assert same(masks(0), masks(100))
+    assert not same(masks(0), masks(101))
+
+    def boxes(shift: int, counts: list[int]) -> dict:
+        corners = [0, 0, 100, 100, 200 + shift, 0, 300 + shift, 100]
+        return tensors(
+            boxes=([2, 4], corners), labels=([2], ["cat", "dog"]), scores=([2], [0.9, 0.8]), counts=([2], counts)
+        )
+
+    assert same(boxes(0, [1, 1]), boxes(9, [1, 1]))
+    assert not same(boxes(0, [1, 1]), boxes(60, [1, 1]))
+    assert not same(boxes(0, [1, 1]), boxes(0, [2, 0]))
+
+
 def test_anything_else_agrees_when_it_is_equal():
-    answer = {"model_name": "one", "id": "7", "outputs": [{"name": "scores", "shape": [1, 2], "data": [0.5, 0.25]}]}
+    answer = {"model_name": "one", "id": "7", "outputs": [{"name": "logits", "shape": [1, 2], "data": [0.5, 0.25]}]}
     assert same(answer, {**answer, "model_name": "two", "id": "8"})
-    assert not same(answer, {**answer, "outputs": [{"name": "scores", "shape": [1, 2], "data": [0.5, 0.26]}]})
+    assert not same(answer, {**answer, "outputs": [{"name": "logits", "shape": [1, 2], "data": [0.5, 0.26]}]})
     assert not same(answer, {"outputs": answer["outputs"], "more": 1})
     assert not same("cat", "dog")
     assert agree(b"\x00\x01", b"\x00\x01")
