@@ -161,7 +161,7 @@ def generated_image() -> str:
 def load(folder: Path, settings: Settings) -> DataPlane:
     """Load the model of `folder`, warm it up, measure it and have it answer a probe. Raises when any of that fails."""
     began = time.monotonic()
-    runtime = runtimes.choose(folder, settings.device, settings.threads)
+    runtime = runtimes.choose(folder, settings.device, settings.threads, settings.precision)
     plane = DataPlane(ServedModel(folder), runtime, settings.threads)
     plane.probe()  # the first run is slow
     array = plane.probe()
@@ -169,9 +169,12 @@ def load(folder: Path, settings: Settings) -> DataPlane:
     batching = plane.settle(array, settings.batch_size, settings.batch_window_ms, max(1, largest))
     plane.info = {
         "runtime": runtime.name,
+        "precision": runtime.precision,
         "device": runtime.device,
         "threads": settings.threads,
         **batching,
+        "candidates": runtime.candidates,
+        "parity": runtime.parity,
         "load_seconds": round(time.monotonic() - began, 3),
     }
     return plane

@@ -50,6 +50,7 @@ def test_ready_only_after_the_model_has_answered_and_says_what_it_runs_on(tmp_pa
     assert all(point["ms"] > 0 for point in info["curve"])
     assert info["batch_size"] in [point["batch"] for point in info["curve"]]
     assert info["runtime"] in {"onnxruntime", "openvino"}  # the faster one here
+    assert (info["runtime"], info["precision"]) in {(row["runtime"], row["precision"]) for row in info["candidates"]}
     told = {name: info[name] for name in ("device", "threads", "pid")}
     assert told == {"device": "cpu", "threads": 1, "pid": running.process.pid}
     assert metadata["inputs"][-1] == {"name": "pixel_values", "datatype": "FP32", "shape": [-1, 3, 28, 28]}
@@ -57,11 +58,12 @@ def test_ready_only_after_the_model_has_answered_and_says_what_it_runs_on(tmp_pa
 
 
 def test_batch_size_and_window_are_as_told(tmp_path):
-    with engine(exported("image_classification"), tmp_path, "--batch-size", "3", "--batch-window-ms", "1.5") as running:
+    options = ("--batch-size", "3", "--batch-window-ms", "1.5", "--precision", "fp32")
+    with engine(exported("image_classification"), tmp_path, *options) as running:
         running.wait_ready()
         info = running.call("GET", "/-/info")[1]
         status, body = running.call("POST", "/inference", {"instances": [instance()] * 7})
-    assert (info["batch_size"], info["batch_window_ms"]) == (3, 1.5)
+    assert (info["batch_size"], info["batch_window_ms"], info["precision"]) == (3, 1.5, "fp32")
     assert (status, len(body)) == (200, 7)
 
 
