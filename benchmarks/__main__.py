@@ -5,4 +5,4 @@ import sys
 from benchmarks import ingest, serving, training
 
 if __name__ == "__main__":
-    sys.exit(max(serving.main(), ingest.main([]), training.main([])))
+    sys.exit(max(serving.main([]), ingest.main([]), training.main([])))

@@ -1,164 +1,121 @@
-"""The engine against eager PyTorch: the same networks, in their real size, with random weights.
+"""Our stage URL against what else serves these models on one machine; and against the floor, which no server can pass.
 
-The engine's time is a whole request as a client sees it: base64 JSON over HTTP, decoding, the network, the
-guide's JSON back. PyTorch's is the forward pass alone, in evaluation mode, on the same number of threads. The
-two take turns in one run, so that whatever else the machine does meets both alike.
+All candidates compute the same networks, in their real size with random weights, and answer the guide's request with a
+100 KB JPEG. Each is a process of its own; they take turns in every round, in another order each time, with fixed counts
+of requests, and whoever is not measured is stopped. A figure is the median of the rounds, behind it their spread.
+
+- floor: decode, preprocess and the runtime's bare forward in one process, without any server
+- engine: over its Unix socket; web: the whole way of a stage URL, over TCP through the console's web application
+- the others: see `serving_servers`
 """
 
-import base64
-import http.client
-import io
-import json
-import os
-import socket
+import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import torch
+from benchmarks.serving_candidates import SERVERS, Candidate, candidates
+from benchmarks.serving_cases import CASES, Case, make_model, photo, request_body
+from benchmarks.serving_exactness import equal_share
+from benchmarks.serving_load import load
+from benchmarks.serving_table import Figures, Promise, p99, print_case, print_promises, promises
 
-from models_registry.export import generated_images
-from models_registry.network import Network, load_network
-from training import algorithms
-from training.trainer.weights import Weights
+__all__ = ["CASES", "make_model"]
 
-ROOT = Path(__file__).resolve().parents[1]
-LABELS = [{"id": i, "name": f"class {i}"} for i in range(10)]
-THREADS = int(os.environ.get("BENCH_THREADS", "0")) or len(os.sched_getaffinity(0))
-PAUSE_SECONDS = 0.005  # between two measurements: what the last one left running comes to rest
-PROMISED_RATIO = 0.5  # of ResNet-50 at 28 x 28
+PHOTOS = 4
+FLOOR_BATCHES = (1, 2, 4, 8, 16, 32)
+MOST_START_SECONDS = 5
 
 
-class Case(NamedTuple):
-    algorithm: str
-    title: str
-    image: tuple[int, int]  # width, height
-    rounds: int
+class Plan:
+    """What one case asks: how many requests a round of one caller and of several, and with which bodies."""
+
+    def __init__(self, case: Case, folder: Path, quick: bool) -> None:
+        divisor = 20 if quick else 1
+        self.alone, self.together = max(3, case.requests[0] // divisor), max(16, case.requests[1] // divisor)
+        self.photos = [photo(case.image, seed) for seed in range(PHOTOS)]
+        self.file = folder / "request.json"
+        self.file.write_bytes(request_body(self.photos[0]))
+
+    def bodies(self, count: int) -> list[bytes]:
+        different = [request_body(image) for image in self.photos]
+        return [different[index % len(different)] for index in range(count)]
 
 
-CASES = (
-    Case("image_classification", "ResNet-50, 28 x 28", (28, 28), 200),
-    Case("semantic_segmentation", "SegFormer-B3, 512 x 512", (640, 480), 4),
-    Case("object_detection", "DETR-ResNet-50, 416 x 416", (416, 416), 8),
-)
+def measure_floor(floor: Candidate, plan: Plan, figures: Figures) -> None:
+    with floor.running():
+        floor.ask([1, 2, str(plan.file)])
+        figures.add_one_caller("floor", floor.ask([1, plan.alone, str(plan.file)]))
+        best = 0.0
+        for size in FLOOR_BATCHES:
+            if 2 * size > plan.together:
+                break
+            seconds = floor.ask([size, max(1, plan.together // size // 4), str(plan.file)])
+            best = max(best, size / statistics.median(seconds))
+        figures.rates["floor", 16].append(best)
 
 
-class Client:
-    """One connection to the engine, kept between requests."""
-
-    def __init__(self, path: Path) -> None:
-        self._connection = http.client.HTTPConnection("engine", timeout=120)
-        self._connection.sock = socket.socket(socket.AF_UNIX)
-        self._connection.sock.connect(str(path))
-
-    def infer(self, body: str) -> bytes:
-        self._connection.request("POST", "/inference", body, {"Content-Type": "application/json"})
-        response = self._connection.getresponse()
-        answer = response.read()
-        if response.status != 200:
-            raise RuntimeError(answer.decode())
-        return answer
+def measure_server(server: Candidate, plan: Plan, figures: Figures) -> None:
+    with server.running():
+        load(server.address, plan.bodies(2))
+        figures.add_one_caller(server.name, load(server.address, plan.bodies(plan.alone)).latencies)
+        for callers in (8, 16) if server.name in {"engine", "web"} else (8,):
+            done = load(server.address, plan.bodies(plan.together), callers)
+            figures.rates[server.name, callers].append(done.per_second)
+            figures.slowest[server.name, callers].append(p99(done.latencies))
 
 
-def make_model(case: Case, folder: Path) -> None:
-    """A model folder of the real architecture with random weights, exported as the registry does it."""
-    torch.manual_seed(0)
-    hyperparameters = algorithms.get(case.algorithm).defaults()
-    predict = algorithms.part(case.algorithm, "predict")
-    manifest = {
-        "algorithm": case.algorithm,
-        "labels": LABELS,
-        "preprocessing": predict.preprocessing(hyperparameters, {"median_size": list(case.image)}),
-        "threshold": hyperparameters.get("threshold"),
-    }
-    algorithms.part(case.algorithm, "train").build({}, LABELS, Weights("scratch")).save_pretrained(folder)
-    (folder / "model.json").write_text(json.dumps(manifest))
-    with (folder / "export.log").open("wb") as log:
-        command = [sys.executable, "-m", "models_registry.export", str(folder), ""]
-        subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=True)
+def run_case(case: Case, folder: Path, options: argparse.Namespace) -> list[Promise]:
+    """Measure, print the case's table. -> what it says of the promises."""
+    if not (folder / "export_report.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        make_model(case, folder)
+    plan = Plan(case, folder, options.quick)
+    figures = Figures()
+    with candidates(folder, ("floor", "eager", *options.servers), plan.bodies(1)[0]) as found:
+        figures.memory = {name: candidate.memory_mb for name, candidate in found.items()}
+        equal = equal_share(found["eager"], found["engine"], case, plan.photos, folder)
+        for turn in range(options.rounds):
+            measure_floor(found["floor"], plan, figures)
+            for name in rotated(options.servers, turn):
+                measure_server(found[name], plan, figures)
+        info, started = found["engine"].info, found["engine"].started
+    notes = [
+        f"{options.rounds} rounds, {plan.alone} requests of one caller, {plan.together} of several; JPEG of "
+        f"{case.image[0]} x {case.image[1]}, {len(plan.photos[0]) / 1000:.0f} kB",
+        "engine: " + ", ".join(f"{name} {value}" for name, value in info.items() if name not in {"candidates", "pid"}),
+    ]
+    print_case(case.title, figures, notes)
+    return [
+        *promises(case, figures, "web" if "web" in options.servers else "engine", info.get("precision", "fp32")),
+        Promise(f"{case.title}: answers equal to eager PyTorch's, share", [equal], 1.0),
+        Promise(f"{case.title}: engine's start to its first answer, s", [started], MOST_START_SECONDS, at_least=False),
+    ]
 
 
-@contextmanager
-def engine(folder: Path) -> Iterator[Client]:
-    """The engine of a model folder, ready."""
-    path = folder / "engine.sock"
-    command = [sys.executable, "-m", "endpoints.engine", "--model", str(folder), "--socket", str(path)]
-    process = subprocess.Popen([*command, "--name", "model", "--threads", str(THREADS), "--device", "cpu"], cwd=ROOT)
-    try:
-        while not path.exists() or not is_ready(path):
-            if process.poll() is not None:
-                raise RuntimeError("the engine did not start")
-            time.sleep(0.05)
-        yield Client(path)
-    finally:
-        process.terminate()
-        process.wait()
+def rotated(names: Sequence[str], turn: int) -> list[str]:
+    start = turn % len(names)
+    return [*names[start:], *names[:start]]
 
 
-def is_ready(path: Path) -> bool:
-    connection = http.client.HTTPConnection("engine")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(str(path))
-    connection.request("GET", "/-/ready")
-    return connection.getresponse().status == 200
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the requests, one round: to try it out")
+    parser.add_argument("--rounds", type=int, default=0, help="5 unless --quick")
+    parser.add_argument("--only", default="", help=f"of {', '.join(case.key for case in CASES)}, separated by commas")
+    parser.add_argument("--servers", default=",".join(SERVERS), help="the engine must be among them")
+    parser.add_argument("--models", type=Path, help="keep the models in this folder for another run")
+    options = parser.parse_args(arguments)
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.servers = tuple(options.servers.split(","))
+    chosen = [case for case in CASES if not options.only or case.key in options.only.split(",")]
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        home = options.models or Path(temporary)
+        found = [promise for case in chosen for promise in run_case(case, home / case.key, options)]
+    return print_promises(found)
 
 
-def timed(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    seconds = time.perf_counter() - began
-    time.sleep(PAUSE_SECONDS)
-    return seconds
-
-
-def measure(case: Case, folder: Path) -> tuple[list[float], list[float]]:
-    """-> (seconds of each request to the engine, seconds of each forward pass in PyTorch)"""
-    make_model(case, folder)
-    network = load_network(folder, case.algorithm)
-    image = next(generated_images(1, case.image))
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    body = json.dumps({"instances": [{"data": base64.b64encode(file.getvalue()).decode()}]})
-    with engine(folder) as client:
-        forward = forward_of(network, case, folder)
-        for warm_up in (forward, lambda: client.infer(body)) * 2:
-            warm_up()
-        pairs = [(timed(lambda: client.infer(body)), timed(forward)) for _ in range(case.rounds)]
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-
-
-def forward_of(network: Network, case: Case, folder: Path) -> Callable[[], Any]:
-    """The eager forward pass of the case's image, preprocessed beforehand."""
-    predict = algorithms.part(case.algorithm, "predict")
-    preprocessing = json.loads((folder / "model.json").read_text())["preprocessing"]
-    arrays = predict.batch([predict.preprocess(next(generated_images(1, case.image)), preprocessing)])
-    tensors = [torch.from_numpy(array) for array in arrays.values()]
-
-    def forward() -> Any:
-        with torch.inference_mode():
-            return network(*tensors)
-
-    return forward
-
-
-def main() -> int:
-    torch.set_num_threads(THREADS)
-    print(f"One request to the engine against PyTorch's forward pass, median, {THREADS} threads, CPU\n")
-    print(f"| {'network':28} | {'rounds':>6} | {'engine ms':>9} | {'PyTorch ms':>10} | {'ratio':>5} |")
-    print(f"|{'-' * 30}|{'-' * 7}:|{'-' * 10}:|{'-' * 11}:|{'-' * 6}:|")
-    ratios = {}
-    with tempfile.TemporaryDirectory(prefix="bench-") as home:
-        for case in CASES:
-            engine_seconds, torch_seconds = map(statistics.median, measure(case, Path(home, case.algorithm)))
-            ratios[case.algorithm] = engine_seconds / torch_seconds
-            row = f"| {case.title:28} | {case.rounds:6} | {engine_seconds * 1000:9.1f} | {torch_seconds * 1000:10.1f} |"
-            print(f"{row} {ratios[case.algorithm]:5.2f} |", flush=True)
-    kept = ratios["image_classification"] < PROMISED_RATIO
-    print(f"\nPromise: ResNet-50 at 28 x 28 below {PROMISED_RATIO} of PyTorch's time: {'kept' if kept else 'BROKEN'}")
-    return 0 if kept else 1
+if __name__ == "__main__":
+    sys.exit(main())
