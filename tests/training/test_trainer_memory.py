@@ -221,3 +221,46 @@ def test_the_largest_batch_has_the_tallest_and_the_widest_image():
     assert set(largest_rows(shapes, 2)) == {1, 3}
     assert set(largest_rows(shapes, 3)) == {1, 3, 4}
     assert largest_rows(Data([(), (), ()]), 2) == [0, 1]
+
+
+def short_of_memory(monkeypatch, times: int) -> None:
+    """AdamW finds no memory for its moments, so many times; each time it has half of those of a weight already."""
+    real, left = torch.optim.AdamW._init_group, [True] * times
+
+    def init_group(self, group, *lists):
+        if not left:
+            return real(self, group, *lists)
+        left.pop()
+        weight = group["params"][0]
+        self.state[weight] |= {"step": torch.tensor(0.0), "exp_avg": torch.zeros_like(weight)}
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(torch.optim.AdamW, "_init_group", init_group)
+
+
+def test_an_optimiser_that_finds_no_memory_for_its_first_step_takes_it_after_the_batch_was_halved(
+    tmp_path, in_this_process, monkeypatch
+):
+    data = make_dataset(KEY, tmp_path, {"train": 4, "validation": 2})
+    models = {}
+    for name, times in (("enough", 0), ("short", 1)):
+        short_of_memory(monkeypatch, times)
+        hyperparameters = {"per_device_train_batch_size": 4, "num_train_epochs": 1, "logging_steps": 1}
+        run = make_run(KEY, tmp_path / name, data, hyperparameters=hyperparameters)
+        assert main(run) == 0, events_of(run, "failure")
+        assert [e["step"] for e in losses(run)] == [1]
+        assert settings_of(run)["gradient_accumulation_steps"] == times + 1
+        assert [e["code"] for e in events_of(run, "notice") if e["code"] == "batch_halved"] == ["batch_halved"] * times
+        models[name] = (run / "model" / "model.safetensors").read_bytes()
+    assert models["short"] == models["enough"]  # the step is the same: its gradients were there
+
+
+def test_an_optimiser_that_never_finds_memory_is_a_failure_with_the_reason(tmp_path, in_this_process, monkeypatch):
+    data = make_dataset(KEY, tmp_path)
+    short_of_memory(monkeypatch, 100)
+    run = make_run(KEY, tmp_path / "run", data, hyperparameters={"per_device_train_batch_size": 4})
+    assert main(run) == 1
+    assert losses(run) == []
+    failure = events_of(run, "failure")[-1]
+    assert failure["code"] == "out_of_memory"
+    assert "smallest batch, 2 image(s)" in str(Message.from_json(failure))

@@ -23,7 +23,7 @@ from training.trainer.early_stopping import EarlyStopping
 from training.trainer.evaluation import evaluate
 from training.trainer.events import Events
 from training.trainer.failures import Failure, is_out_of_memory
-from training.trainer.memory import Memory, Probe, free
+from training.trainer.memory import Memory, Probe, free, make_moments
 from training.trainer.reporting import Report
 from training.trainer.stop import StopSignal
 from training.trainer.watch import EVALUATED, UNPREDICTED, Watch
@@ -55,6 +55,9 @@ class FollowJob(TrainerCallback):
 
     def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.trainer.data.epoch = int(state.epoch or 0)
+
+    def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.trainer.take_moments()
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.global_step == self.trainer.first_step + 1:  # only now is it sure that the batch fits in memory
@@ -120,9 +123,7 @@ class JobTrainer(Trainer):
         """One batch, in parts if memory wants it so: in more of them when it does not suffice any more."""
         while (loss := self._within_memory(model, inputs)) is None:
             model.zero_grad()
-            free()  # only here: the error had held on to what the step had made
-            self.memory.halve()
-            self.memory.tell()
+            self._halve()
         if not math.isfinite(loss.item()):
             text = gettext_noop(
                 "The training loss became infinite or not a number at step %(step)s. "
@@ -144,6 +145,17 @@ class JobTrainer(Trainer):
                 raise
             return None
         return total
+
+    def take_moments(self) -> None:
+        """What the optimiser needs beside the gradients, which stay: a step that fails for want of it is not lost."""
+        while not make_moments(getattr(self.optimizer, "optimizer", self.optimizer)):
+            self._halve()
+
+    def _halve(self) -> None:
+        """Call it when the error is gone: it had held on to what the step had made."""
+        free()
+        self.memory.halve()
+        self.memory.tell()
 
     def forward_backward(self, inputs: Any) -> None:
         """As in a step, whose gradients are then there."""

@@ -180,6 +180,25 @@ class Probe:
         return MOMENTS * sum(p.numel() * p.element_size() for p in self.network.parameters() if p.requires_grad)
 
 
+def make_moments(optimiser: Any) -> bool:
+    """Have AdamW take before its first step the memory that it needs in all of them; False when there is not enough.
+
+    It would take it within the step, a group of weights at a time, when those of the group before are changed already.
+    So nothing has changed when this fails, and the step can be tried again.
+    """
+    if optimiser.state:
+        return True
+    try:
+        for group in optimiser.param_groups:
+            optimiser._init_group(group, [], [], [], [], [], [])
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        optimiser.state.clear()  # half of a weight's moments would pass for all of them
+        return False
+    return True
+
+
 def free() -> None:
     """Give back what a step that failed still holds."""
     gc.collect()
