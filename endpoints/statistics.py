@@ -192,7 +192,8 @@ class Recorder:
             self._write(calls)
         except Exception:
             with self._lock:
-                self._calls.extendleft(replace(call, body=b"") for call in reversed(calls))
+                older = [replace(call, body=b"") for call in calls]
+                self._calls = deque([*older, *self._calls], self._calls.maxlen)  # when it is full, the oldest go
             raise
 
 

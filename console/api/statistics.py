@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from console.api.base import ScopedViewSet
 from console.api.statistics_fields import CallSerializer, StatisticsQuerySerializer, StatisticsSerializer
-from console.views.figures import image_of
+from console.request_images import image_of
 from endpoints import records, services
 
 STATUS = OpenApiParameter("status", str, enum=list(records.CLASSES), description="Only calls of that class of status.")

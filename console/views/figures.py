@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -13,7 +13,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.access import load
 from console.answers import refuse
-from endpoints import kept_images, records, services
+from console.request_images import image_of
+from endpoints import records, services
 from endpoints.figures import PERIODS, stage_figures
 from endpoints.models import Stage
 from training.errors import ServiceError
@@ -115,16 +116,3 @@ def stage_request_image(request: HttpRequest, project: str, endpoint: str, pk: s
     """The kept image of a recent request, for members only."""
     chosen = load(request, Stage, pk, project=project)
     return image_of(chosen, record)
-
-
-def image_of(stage: Stage, record: int) -> HttpResponse:
-    """Raises Http404 when there is none, or no longer."""
-    row = stage.requests.filter(pk=record).first()
-    file = kept_images.path(row) if row else None
-    try:
-        content = file.read_bytes() if file else None
-    except FileNotFoundError:
-        content = None
-    if content is None:
-        raise Http404
-    return HttpResponse(content, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})

@@ -110,3 +110,23 @@ def test_what_cannot_be_written_is_kept_for_the_next_time(stage):
     recorder.flush()
     recorder.flush()
     assert services.stage_statistics(stage)["calls"] == 2
+
+
+def test_while_the_database_is_away_the_oldest_calls_are_given_up(stage):
+    taken: list[Call] = []
+    away = [True]
+
+    def write(calls: list[Call]) -> None:
+        if away:
+            raise DatabaseError(away.pop())
+        taken.extend(calls)
+
+    recorder = Recorder(write)
+    one = call(stage)
+    for _ in range(100_000):
+        recorder.add(one)
+    with pytest.raises(DatabaseError):
+        recorder.flush()
+    recorder.add(call(stage, status=503))
+    recorder.flush()
+    assert (len(taken), taken[-1].status) == (100_000, 503)
