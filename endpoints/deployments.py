@@ -5,6 +5,7 @@ answers (`serving`) until the first is ready, or for good when that fails.
 """
 
 import logging
+import time
 
 from django.db import transaction
 
@@ -18,6 +19,7 @@ from training.algorithms.base import Message, gettext_noop
 
 log = logging.getLogger(__name__)
 
+TRIAL_SECONDS = 600  # so long after a switch, the deployment before it is what to go back to
 DEPLOYED = {Stage.Status.CREATE_REQUESTED, Stage.Status.DEPLOY_IN_PROGRESS, Stage.Status.ACTIVE}
 
 
@@ -55,6 +57,9 @@ def tuning(row: StageResource, deployment: int) -> tuple[int | None, float | Non
 def switch(row: StageResource, engines: list[EngineProcess]) -> None:
     """From now on these engines, which are ready and of the deployment that was waited for, answer all calls."""
     settings = {**engines[0].info, "deployment": row.deployment}
+    if row.settings:
+        before = {name: value for name, value in row.settings.items() if name != "previous"}
+        settings["previous"] = {"model": row.model_id, "settings": before, "until": time.time() + TRIAL_SECONDS}
     changes = {
         "settings": settings,
         "sockets": sorted(engine.socket.name for engine in engines),
@@ -88,12 +93,27 @@ def fail(row: StageResource, deployment: int, text: str, **params: object) -> No
     with transaction.atomic():
         if not StageResource.objects.select_for_update().filter(pk=row.pk, deployment=row.deployment).exists():
             return  # deployed anew since we looked
-        if deployment == row.serving:
+        if deployment == row.serving and not _fall_back(row):
             forget(row)
         if deployment == row.deployment and lifecycle.allowed(row.stage, Stage.Status.DEPLOY_FAILED):
             move(row.stage, Stage.Status.DEPLOY_FAILED, Message(text, params))
         else:
             note(row, Message(text, params))
+
+
+def _fall_back(row: StageResource) -> bool:
+    """When a deployment that was ready turns out not to live: go back to the one before, which starts again."""
+    previous = row.settings.get("previous")
+    if row.serving != row.deployment or not previous or previous["until"] < time.time():
+        return False
+    model = Model.objects.select_for_update().filter(pk=previous["model"], status=Model.Status.ACTIVE).first()
+    if model is None:
+        return False
+    row.next_model = None if model == row.model else row.model
+    row.model, row.settings, row.sockets = model, previous["settings"], []
+    row.save(update_fields=["model", "next_model", "settings", "sockets"])
+    transaction.on_commit(routes.publish)
+    return True
 
 
 def note(row: StageResource, reason: Message) -> None:

@@ -64,6 +64,7 @@ def _context(request: HttpRequest, chosen: Stage, wrong: Setup | None = None) ->
         "sentences": SENTENCES,
         "resource_form": ResourceForm(project=chosen.endpoint.project),
         "setups": setups(resources, wrong),
+        "can_try": chosen.status == Stage.Status.ACTIVE or any(row.sockets for row in resources),
         "goes_on": any(row.sockets and row.serving != row.deployment for row in resources),
         "events": chosen.events().select_related("actor")[:EVENTS],
     }

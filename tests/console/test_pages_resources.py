@@ -67,8 +67,11 @@ def test_a_failed_deployment_says_that_the_earlier_one_goes_on(viewer, resource)
     text = page(viewer, resource)
     assert "It cannot be loaded." in text
     assert "What was deployed before goes on answering." in text
+    assert "as soon as it is ACTIVE" not in text, "it can be tried"
     StageResource.objects.update(sockets=[])
-    assert "What was deployed before" not in page(viewer, resource)
+    text = page(viewer, resource)
+    assert "What was deployed before" not in text
+    assert "as soon as it is ACTIVE" in text
 
 
 def test_a_viewer_changes_nothing(viewer, resource, better):

@@ -152,6 +152,31 @@ def test_new_engines_that_keep_dying_leave_the_old_one_answering(supervisor, sta
     assert engine_pids() == {old.process.pid}
 
 
+def test_a_model_whose_engines_do_not_live_gives_way_to_the_one_before(supervisor, stage, resource, shades, people):
+    """It was ready and took over; then what callers send kills it again and again."""
+    supervisor.fleet.patience = Patience(deaths=2)
+    supervisor.until(lambda: is_active(stage))
+    services.resource_replace(resource=resource, user=people.owner, model=shades)
+    supervisor.until(lambda: is_active(stage) and fresh(resource).model == shades)
+
+    def kill_what_answers() -> bool:
+        for engine in of_deployment(supervisor, 2):
+            if engine.ready and engine.running():
+                os.kill(engine.process.pid, signal.SIGKILL)
+        return has_failed(stage)
+
+    supervisor.until(kill_what_answers)
+    supervisor.until(lambda: sockets(stage))
+    with calling(stage.endpoint.path) as callers:
+        supervisor.until(callers.more())
+    assert (callers.failed, set(callers.labels)) == ([], {"red"})
+    row = fresh(resource)
+    assert (row.model.name, row.next_model.name) == ("colours", "shades")
+    assert "shades" in fresh(stage).status_reason["params"]["model"]
+    services.stage_redeploy(stage=stage, user=people.owner)
+    supervisor.until(lambda: is_active(stage) and fresh(resource).model == shades)
+
+
 def test_an_engine_that_has_not_answered_gets_no_calls(supervisor, stage, people):
     supervisor.until(lambda: is_active(stage))
     (old,) = supervisor.engines.values()
