@@ -152,7 +152,12 @@ class StageApplication:
 
     async def _pass_on(self, call: Exchange, answer: Answer) -> None:
         _note(call, answer)
-        await call.answer(answer, None, self.limits.write_seconds)
+        size = sum(map(len, answer.chunks))
+        self.places.hold_anyway(size)
+        try:
+            await call.answer(answer, None, self.limits.write_seconds)
+        finally:
+            self.places.let_go(size)
 
     async def _stream(self, call: Exchange, answer: Answer, engine: Engine) -> None:
         """An answer too large to be held: the engine waits for the caller, as long as the call may take."""

@@ -12,8 +12,8 @@ from endpoints.lookup import Refused
 
 @dataclass(frozen=True)
 class Limits:
-    """Calls that are answered at once, of one stage and of all; bytes of their bodies, those on their way included;
-    seconds for a body to arrive, and for an answer to be taken."""
+    """Calls that are answered at once, of one stage and of all; bytes of bodies, on their way or waiting, and of
+    answers that are being taken; seconds for a body to arrive, and for an answer to be taken."""
 
     stage: int = 128
     overall: int = 256
@@ -55,6 +55,10 @@ class Places:
         """Note `size` more bytes of a body. Raises Refused (429) when they are too many together."""
         if self.held + size > self.limits.held_bytes:
             raise Refused(429, "too_busy", "Too many large calls at once. Try again shortly.", {"Retry-After": "1"})
+        self.held += size
+
+    def hold_anyway(self, size: int) -> None:
+        """Note the bytes of an answer: it is there already, so it is the next bodies that find no room."""
         self.held += size
 
     def let_go(self, size: int) -> None:

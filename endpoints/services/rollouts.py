@@ -1,6 +1,5 @@
 """Rollouts: a stage is tried beside the default one, and becomes the default by hand or by doing well."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
@@ -137,16 +136,17 @@ def _end(row: Rollout, to: str, user: Any, reason: Message | None) -> None:
     transaction.on_commit(routes.publish)
 
 
-def rollout_count(seen: Mapping[str, Seen]) -> None:
-    """Add what was seen of rollouts, {id: figures}, and decide those that decide themselves. What is seen of one that
-    has ended is dropped."""
-    for pk, figures in seen.items():
+def rollout_count(seen: dict[str, Seen]) -> None:
+    """Add what was seen of rollouts, {id: figures}, and decide those that decide themselves. What is written is taken
+    out of `seen`; what is seen of a rollout that has ended is dropped."""
+    for pk in list(seen):
         with transaction.atomic():
             row = _countable(pk)
             if row is not None:
-                rollout_figures.add(row.figures, figures)
+                rollout_figures.add(row.figures, seen[pk])
                 row.save(update_fields=["figures", "updated_at"])
                 _decide(row)
+        del seen[pk]
 
 
 def rollouts_decide() -> None:

@@ -193,7 +193,7 @@ def test_caller_who_does_not_read_holds_neither_place_nor_connection(web_with, t
     calls: list[Call] = []
     answer = {"long": "x" * 6 * 2**20}
     with (
-        web_with(calls, stage=1, write_seconds=1) as web,
+        web_with(calls, stage=1, write_seconds=1, held_bytes=8 * 2**20) as web,
         toy_engine(tmp_path / "e.sock", lambda r: r.reply(answer if r.body == b"long" else {})) as path,
         connect(web) as slow,
     ):
@@ -201,13 +201,16 @@ def test_caller_who_does_not_read_holds_neither_place_nor_connection(web_with, t
         slow.sendall(post(b"long"))
         assert slow.recv(16).startswith(b"HTTP/1.1 200")
         assert web.post("/stage/e1").status_code == 200
+        large = {"json": None, "content": b" " * 3 * 2**20}
+        assert web.post("/stage/e1", **large).status_code == 429, "what it does not read takes memory all the same"
         deadline = time.monotonic() + 10
-        while not any(call.error for call in calls):
+        while not (cut_off := [call for call in calls if call.error.startswith("The caller did not take")]):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        assert web.post("/stage/e1", **large).status_code == 200
         got = sum(len(data) for data in iter(lambda: slow.recv(2**20), b""))
         assert got < len(answer["long"]), "what was on its way, then the connection ends"
-    assert [call.error for call in calls if call.error] == ["The caller did not take the answer in time."]
+    assert [call.status for call in cut_off] == [200], "that is what it was sent"
 
 
 def test_call_without_time_left_costs_the_engine_nothing(web_with, tmp_path, settings):
