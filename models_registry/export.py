@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import onnxruntime
 import torch
 from PIL import Image
 
+from models_registry import parity
 from models_registry.network import OUTPUTS, Network, fold, load_network
 from training import algorithms, disk
 from training.algorithms.base import Message, gettext_noop
@@ -72,6 +74,7 @@ def export(folder: Path, dataset: Path | None) -> dict[str, Any]:
         "inputs": [_tensor(node) for node in session.get_inputs()],
         "outputs": [_tensor(node) for node in session.get_outputs()],
         **compare(load_network(folder, manifest["algorithm"]), session, manifest, dataset),
+        "precisions": parity.precisions(folder, manifest, dataset, runner(session), samples(manifest, dataset)),
     }
     return {**report, "seconds": round(time.monotonic() - began, 1)}
 
@@ -103,8 +106,7 @@ def write_onnx(network: Network, manifest: Mapping[str, Any], target: Path) -> N
 def compare(network: Network, session: Any, manifest: Mapping[str, Any], dataset: Path | None) -> dict[str, Any]:
     """Both answer the same images, one by one. Raises ExportError when they disagree or give no finite numbers."""
     predict = algorithms.part(manifest["algorithm"], "predict")
-    paths = sample_paths(dataset) if dataset else []
-    images = map(open_rgb, paths) if paths else generated_images(LEAST_IMAGES, (120, 90))
+    source, images = sample_images(dataset)
     names = OUTPUTS[manifest["algorithm"]]
     worst = {name: {"absolute": 0.0, "relative": 0.0} for name in names}
     equal: list[float] = []
@@ -121,12 +123,25 @@ def compare(network: Network, session: Any, manifest: Mapping[str, Any], dataset
             break
     return {
         "images": len(equal),
-        "source": "dataset" if paths else "generated",
+        "source": source,
         "largest_difference": max(found["absolute"] for found in worst.values()),
         "largest_relative_difference": max(found["relative"] for found in worst.values()),
         "equal_predictions": float(np.mean(equal)),
         "by_output": worst,
     }
+
+
+def runner(session: Any) -> Callable[[Mapping[str, np.ndarray]], Arrays]:
+    """An ONNX Runtime session as a function: inputs by name -> outputs by name."""
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def samples(manifest: Mapping[str, Any], dataset: Path | None) -> list[Arrays]:
+    """The network's inputs for the first eight of the images that are compared, one by one."""
+    predict = algorithms.part(manifest["algorithm"], "predict")
+    images = islice(sample_images(dataset)[1], LEAST_IMAGES)
+    return [predict.batch([predict.preprocess(image, manifest["preprocessing"])]) for image in images]
 
 
 def require_finite(outputs: Iterable[np.ndarray]) -> None:
@@ -174,6 +189,12 @@ def equal_share(manifest: Mapping[str, Any], size: tuple[int, int], expected: Ar
     if "pred_boxes" in expected:
         same &= np.abs(expected["pred_boxes"] - given["pred_boxes"]).max(axis=-1) < 1e-3
     return float(same.mean())
+
+
+def sample_images(dataset: Path | None) -> tuple[str, Iterator[Image.Image]]:
+    """-> ("dataset", its images), or ("generated", others) where there is none."""
+    paths = sample_paths(dataset) if dataset else []
+    return ("dataset", map(open_rgb, paths)) if paths else ("generated", generated_images(LEAST_IMAGES, (120, 90)))
 
 
 def sample_paths(dataset: Path) -> list[Path]:

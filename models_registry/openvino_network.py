@@ -4,6 +4,7 @@ OpenVINO's Python package reports "import" to its maker when `openvino_telemetry
 itself. The report is sent by its conversion tools, which nothing here needs: they are kept from loading.
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -16,8 +17,10 @@ HINTS = {"fp32": "f32", "bf16": "bf16"}
 # Images smaller than this share a run, which reads the weights once for all of them. Larger ones run one at a time:
 # with a free batch size, OpenVINO plans less ahead, and SegFormer takes twice to three times as long.
 SHARING_PIXELS = 256 * 256
-# Kernels kept, those of the last shapes. OpenVINO's own 5000 cost about 200 MB where no two images are of a size.
-KEPT_KERNELS = 2000
+# Each size of image has kernels of its own, about 14 in DETR, that take 3 MB and 25 ms to make. These keep about the
+# last 35 sizes; by OpenVINO's and oneDNN's own limits memory would grow by half a gigabyte with images of all sizes.
+KEPT_KERNELS = 500
+ONEDNN_KERNELS = "256"
 
 
 @cache
@@ -25,6 +28,7 @@ def core() -> Any:
     """OpenVINO's core; loads the library, and none of its telemetry. Raises ImportError where it is not installed."""
     for name in ("openvino_telemetry", "openvino.tools.ovc"):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", ONEDNN_KERNELS)
     import openvino
 
     return openvino.Core()

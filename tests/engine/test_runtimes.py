@@ -1,5 +1,7 @@
 """What runs the network: which runtimes are tried, that they answer alike, and that sizes cost no compilation."""
 
+import json
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 from endpoints.engine.runtimes.choice import choose, fastest, generated_inputs
 from endpoints.engine.runtimes.onnx import OnnxRuntime
 from endpoints.engine.runtimes.openvino import OpenVinoRuntime
+from endpoints.engine.runtimes.torch import TorchRuntime
 from models_registry import openvino_network
 from tests.exported import exported
 from tests.runs import ROOT
@@ -25,10 +28,10 @@ def assert_alike(answer, expected, share=1e-4):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_fp32_runtimes_are_measured_and_answer_alike(algorithm):
+def test_runtimes_are_measured_and_answer_alike(algorithm):
     choice = choose(exported(algorithm), "cpu", 1)
-    tried = {(row["runtime"], row["precision"]) for row in choice.candidates}
-    assert tried >= {("onnxruntime", "fp32"), ("openvino", "fp32")}
+    rows = {(row["runtime"], row["precision"]) for row in choice.candidates}
+    assert ("openvino", "fp32") in rows
     quickest = min(choice.candidates, key=lambda row: row["ms"])
     assert (choice.name, choice.precision) == (quickest["runtime"], quickest["precision"])
     inputs = generated_inputs(exported(algorithm))
@@ -72,10 +75,10 @@ def test_twenty_sizes_are_answered_by_one_compiled_network(monkeypatch):
 class Numbers:
     """A runtime that answers with one number, after some work or none."""
 
-    device, batch_pixels = "cpu", 1
+    device, precision, batch_pixels = "cpu", "fp32", 1
 
-    def __init__(self, name, value, precision="fp32", work=1):
-        self.name, self.precision, self.value, self.work = name, precision, value, work
+    def __init__(self, name, value=1.0, work=1):
+        self.name, self.value, self.work = name, value, work
 
     def run(self, inputs):
         for _ in range(self.work):
@@ -83,35 +86,80 @@ class Numbers:
         return {"logits": np.float32([[self.value]])}
 
 
-def chosen(*runtimes):
+INPUTS = {"pixel_values": np.zeros((1, 3, 8, 8), np.float32)}
+
+
+def chosen(*runtimes, seconds=60.0):
     candidates = [(each.name, each.precision, lambda each=each: each) for each in runtimes]
-    best, measured = fastest(candidates, {"pixel_values": np.zeros((1, 3, 8, 8), np.float32)})
+    best, measured = fastest(candidates, INPUTS, seconds)
     return best.name, [row["runtime"] for row in measured]
 
 
 def test_the_fastest_is_kept():
-    assert chosen(Numbers("slow", 1, work=50), Numbers("fast", 1)) == ("fast", ["slow", "fast"])
+    assert chosen(Numbers("slow", work=50), Numbers("fast")) == ("fast", ["slow", "fast"])
+    assert chosen(Numbers("fast"), Numbers("slow", work=50)) == ("fast", ["fast", "slow"])
 
 
-def test_runtime_that_answers_something_else_in_fp32_is_passed_over():
-    assert chosen(Numbers("right", 1, work=20), Numbers("wrong", 1.1)) == ("right", ["right"])
+def test_when_time_is_up_what_has_been_tried_must_do():
+    assert chosen(Numbers("slow", work=50), Numbers("fast"), seconds=0.0) == ("slow", ["slow"])
 
 
-def test_smaller_precision_may_differ_but_must_be_finite():
-    assert chosen(Numbers("right", 1, work=50), Numbers("half", 1.1, "bf16")) == ("half", ["right", "half"])
-    assert chosen(Numbers("right", 1, work=50), Numbers("half", np.nan, "bf16")) == ("right", ["right"])
+def test_runtime_that_answers_nonsense_is_passed_over():
+    assert chosen(Numbers("overflows", np.nan), Numbers("right", work=20)) == ("right", ["right"])
 
 
 def test_runtime_that_cannot_load_the_model_is_passed_over(tmp_path):
     def broken():
         return OpenVinoRuntime(tmp_path, 1, "fp32")  # no model there
 
-    runtime = Numbers("right", 1)
-    inputs = {"pixel_values": np.zeros((1, 3, 8, 8), np.float32)}
-    best, measured = fastest([("openvino", "fp32", broken), ("right", "fp32", lambda: runtime)], inputs)
+    runtime = Numbers("right")
+    best, measured = fastest([("openvino", "fp32", broken), ("right", "fp32", lambda: runtime)], INPUTS)
     assert (best, [row["runtime"] for row in measured]) == (runtime, ["right"])
     with pytest.raises(RuntimeError, match=r"model\.onnx"):
-        fastest([("openvino", "fp32", broken)], inputs)
+        fastest([("openvino", "fp32", broken)], INPUTS)
+
+
+def with_precisions(folder, **allowed):
+    """A copy of the exported model whose report allows these precisions."""
+    shutil.copytree(exported("image_classification"), folder)
+    report = json.loads((folder / "export_report.json").read_text())
+    report["precisions"] = {name: {"allowed": yes, "metric": "accuracy"} for name, yes in allowed.items()}
+    (folder / "export_report.json").write_text(json.dumps(report))
+    return folder
+
+
+def tried(folder, precision="auto"):
+    return {(row["runtime"], row["precision"]) for row in choose(folder, "cpu", 1, precision).candidates}
+
+
+def test_what_the_export_has_not_allowed_is_not_tried(tmp_path):
+    plain = {("onnxruntime", "fp32")}
+    assert tried(with_precisions(tmp_path / "none")) == plain
+    assert tried(with_precisions(tmp_path / "refused", fp32=False, bf16=False)) == plain
+
+
+@pytest.mark.skipif(not openvino_network.has_bf16(), reason="this CPU does not compute in bf16")
+def test_bf16_is_tried_where_it_is_allowed_unless_fp32_is_asked_for(tmp_path):
+    folder = with_precisions(tmp_path / "model", fp32=True, bf16=True)
+    assert ("openvino", "bf16") in tried(folder)
+    assert ("openvino", "bf16") not in tried(folder, "fp32")
+
+
+def test_choice_of_a_smaller_precision_says_what_was_found_about_it(tmp_path):
+    folder = with_precisions(tmp_path / "model", fp32=True, bf16=True)
+    choice = choose(folder, "cpu", 1)
+    assert (choice.parity is not None) == (choice.precision == "bf16")
+    assert choose(folder, "cpu", 1, "fp32").parity is None
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_pytorch_answers_in_half_precision_too(algorithm, precision):
+    inputs = generated_inputs(exported(algorithm))
+    answer = TorchRuntime(exported(algorithm), precision, "cpu").run(inputs)
+    assert {values.dtype for values in answer.values()} == {np.dtype(np.float32)}
+    expected = OnnxRuntime(exported(algorithm), 1).run(inputs)
+    assert_alike(answer, expected, 1e-4 if precision == "fp32" else 0.1)
 
 
 def test_no_telemetry_is_loaded_with_openvino():

@@ -1,7 +1,7 @@
 """Which runtime serves a model: of those that may answer, the one that is fastest here, measured when it is loaded.
 
-fp32 may always answer. A smaller precision may only where the model's export found that its metric on the validation
-images holds (`precisions` in export_report.json).
+ONNX Runtime in fp32 may always answer. Another runtime or precision may only where the model's export found that it
+answers as well (`precisions` in export_report.json, by models_registry.parity).
 """
 
 import ctypes
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 SECONDS = 0.3  # measured for so long a candidate, after its warm-up; a slow network once
 MOST_RUNS = 30
-# fp32 runtimes agree to about 1e-6. One that is further off than this computes something else.
-LARGEST_RELATIVE_DIFFERENCE = 1e-2
+# Once so long has passed, what has not been tried is left out: the likely fastest are tried first.
+ALL_SECONDS = 3.0
 
 Arrays = dict[str, np.ndarray]
 
@@ -65,8 +65,10 @@ def choose(folder: Path, device: str, threads: int, precision: str = "auto") -> 
 
     Raises RuntimeError for "cuda" where there is none, and what the runtimes raise when none can run the model.
     """
-    precisions = orjson.loads((folder / "export_report.json").read_bytes()).get("precisions", {})
-    allowed = {key: found for key, found in precisions.items() if found["allowed"]} if precision == "auto" else {}
+    report = orjson.loads((folder / "export_report.json").read_bytes())
+    allowed = {key: found for key, found in report.get("precisions", {}).items() if found["allowed"]}
+    if precision == "fp32":
+        allowed = {key: found for key, found in allowed.items() if key == "fp32"}
     cuda = _has_cuda(device)
     candidates = _cuda_candidates(folder, allowed) if cuda else _cpu_candidates(folder, threads, allowed)
     runtime, measured = fastest(candidates, generated_inputs(folder))
@@ -78,7 +80,7 @@ def choose(folder: Path, device: str, threads: int, precision: str = "auto") -> 
         batch_pixels=runtime.batch_pixels,
         run=runtime.run,
         candidates=measured,
-        parity=allowed.get(key),
+        parity=None if runtime.precision == "fp32" else allowed[key],
     )
 
 
@@ -97,7 +99,7 @@ def _cuda_candidates(folder: Path, allowed: Mapping[str, Any]) -> list[Candidate
     from models_registry.network import half_precision
 
     half = half_precision()
-    precisions = ["fp32", half] if f"cuda_{half}" in allowed else ["fp32"]
+    precisions = [half, "fp32"] if f"cuda_{half}" in allowed else ["fp32"]
     return [("torch", precision, partial(TorchRuntime, folder, precision)) for precision in precisions]
 
 
@@ -105,34 +107,38 @@ def _cpu_candidates(folder: Path, threads: int, allowed: Mapping[str, Any]) -> l
     from endpoints.engine.runtimes.openvino import OpenVinoRuntime
     from models_registry.openvino_network import has_bf16
 
-    candidates: list[Candidate] = [("onnxruntime", "fp32", partial(OnnxRuntime, folder, threads))]
+    precisions = [precision for precision in ("bf16", "fp32") if precision in allowed]
     try:
-        precisions = ["fp32", "bf16"] if "bf16" in allowed and has_bf16() else ["fp32"]
-    except ImportError:  # there is no OpenVINO for this platform
-        return candidates
-    return candidates + [("openvino", p, partial(OpenVinoRuntime, folder, threads, p)) for p in precisions]
+        if "bf16" in precisions and not has_bf16():
+            precisions.remove("bf16")
+    except ImportError:  # there is no OpenVINO on this host
+        precisions = []
+    under_openvino = [("openvino", each, partial(OpenVinoRuntime, folder, threads, each)) for each in precisions]
+    return [*under_openvino, ("onnxruntime", "fp32", partial(OnnxRuntime, folder, threads))]
 
 
-def fastest(candidates: list[Candidate], inputs: Arrays) -> tuple[Runtime, list[dict[str, Any]]]:
+def fastest(
+    candidates: list[Candidate], inputs: Arrays, seconds: float = ALL_SECONDS
+) -> tuple[Runtime, list[dict[str, Any]]]:
     """Load and measure one after the other; never more than two are in memory. -> (the fastest, what was measured).
 
-    A candidate that fails, or in fp32 answers other than the first one, is passed over. Raises the first one's error
-    when all fail.
+    A candidate that fails or answers with numbers that are not finite is passed over. Raises the last one's error when
+    all fail: ONNX Runtime's.
     """
     best: Runtime | None = None
-    expected: Arrays | None = None
     measured: list[dict[str, Any]] = []
     failure: Exception | None = None
+    ends = time.monotonic() + seconds
     for name, precision, load in candidates:
+        if best is not None and time.monotonic() > ends:
+            break
         try:
             runtime = load()
-            answer = runtime.run(inputs)  # the first run is slow: it is the warm-up
-            expected = expected or answer
-            require_sane(answer, expected if precision == "fp32" else answer)
+            require_finite(runtime.run(inputs))  # the first run is slow: it is the warm-up
             ms = quickest_ms(partial(runtime.run, inputs))
         except Exception as error:
             log.warning("%s in %s cannot run this model", name, precision, exc_info=error)
-            failure = failure or error
+            failure = error
             continue
         if best is None or ms < min(row["ms"] for row in measured):
             best = runtime
@@ -144,14 +150,9 @@ def fastest(candidates: list[Candidate], inputs: Arrays) -> tuple[Runtime, list[
     return best, measured
 
 
-def require_sane(answer: Arrays, expected: Arrays) -> None:
-    """Raises ValueError for numbers that are not finite or are further off than fp32 runtimes ever are."""
-    for name, values in answer.items():
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name}: numbers that are not finite")
-        scale = max(float(np.abs(expected[name]).max()), 1e-6)
-        if float(np.abs(values - expected[name]).max()) > LARGEST_RELATIVE_DIFFERENCE * scale:
-            raise ValueError(f"{name}: not what the other runtime answers")
+def require_finite(answer: Arrays) -> None:
+    if not all(np.isfinite(values).all() for values in answer.values()):
+        raise ValueError("The model answers with numbers that are not finite.")
 
 
 def quickest_ms(work: Callable[[], Any]) -> float:
