@@ -70,6 +70,21 @@ def test_the_export_report_in_plain_words(editor, trained):
     assert "validation images" not in page(editor, generated, tab="export")
 
 
+def test_what_may_answer_beside_fp32_and_why_not(editor, trained):
+    report = {"images": 64, "equal_predictions": 1.0, "largest_difference": 1e-6, "source": "dataset", "seconds": 41.0}
+    report |= {"opset": 18, "bytes": 2048, "precisions": {}}
+    half = {"runtime": "openvino", "precision": "bf16", "allowed": True, "reason": None, "metric": "accuracy"}
+    report["precisions"]["bf16"] = half | {"fp32": 0.875, "value": 0.8749, "images": 64}
+    text = page(editor, served.model(trained, export_report=report), tab="export")
+    assert "OpenVINO, bf16</strong>: may answer where it is the fastest." in text
+    assert "accuracy on 64 validation images is 0.8749; in fp32 it is 0.8750." in text
+    reason = {"text": "The dataset has %(number)s validation images: too few to compare on.", "params": {"number": 3}}
+    report["precisions"]["bf16"] = {"runtime": "openvino", "precision": "bf16", "allowed": False, "reason": reason}
+    refused = page(editor, served.model(trained, "second", export_report=report), tab="export")
+    assert "does not answer." in refused
+    assert "The dataset has 3 validation images: too few to compare on." in refused
+
+
 def test_an_active_model_offers_an_endpoint_and_its_archive(editor, browser_of, people, trained):
     made = served.model(trained)
     create = f"{reverse('endpoint_create', args=[made.project_id])}?model={made.pk}"
