@@ -264,3 +264,20 @@ def test_an_optimiser_that_never_finds_memory_is_a_failure_with_the_reason(tmp_p
     failure = events_of(run, "failure")[-1]
     assert failure["code"] == "out_of_memory"
     assert "smallest batch, 2 image(s)" in str(Message.from_json(failure))
+
+
+def test_images_too_large_for_the_memory_are_refused_before_they_are_loaded(tmp_path):
+    """10 images of 20,000 x 20,000 pixels would be 45 GB."""
+    changes = {"input_size": 20_000, "per_device_train_batch_size": 10}
+    run = big_run(tmp_path, hyperparameters=changes, memory_bytes=2 * 2**30)
+    process = psutil.Process(start_trainer(run).pid)
+    most = 0
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        try:
+            most = max(most, process.memory_info().rss)
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(0.05)
+    (failure,) = events_of(run, "failure")
+    assert "The images of one batch alone take" in str(Message.from_json(failure))
+    assert most < 2 * 2**30

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from training.algorithms.base import Message, gettext_noop
+from training.disk import readable
 from training.trainer import limits
 from training.trainer.events import Events
 from training.trainer.failures import Failure, is_out_of_memory
@@ -105,6 +106,11 @@ def largest_rows(data: Any, count: int) -> list[int]:
     return list(dict.fromkeys([*first, *by_area]))[:count]
 
 
+def pixel_bytes(shape: Sequence[int]) -> int:
+    """Of an image of (height, width) `shape`, in three channels of fp32; 0 when the shape is not known beforehand."""
+    return 12 * math.prod(shape) if shape else 0
+
+
 class Probe:
     """Before the first epoch: one forward and backward of the largest batch, after which all is as it was before."""
 
@@ -117,8 +123,10 @@ class Probe:
         """Halves the batch until it fits. Raises Failure when no batch does; when the batch size is searched for, what
         accelerate takes for a full memory: it then tries a smaller one."""
         data, self.memory.batch, before = self.trainer.data, self.trainer.batch_size, self.memory.parts
+        rows = largest_rows(data, self.memory.batch)
+        self._foresee(len(rows) * pixel_bytes(data.shape(rows[0])))
         with untouched(self.network):
-            batch = self.trainer.data_collator([data[row] for row in largest_rows(data, self.memory.batch)])
+            batch = self.trainer.data_collator([data[row] for row in rows])
             fits = self._grows(batch) if self.device.type == "cpu" else True
             while not (fits and self._fits(batch)):
                 if self.searches:
@@ -127,6 +135,20 @@ class Probe:
                 fits = True
         if self.memory.parts > before:
             self.memory.tell()
+
+    def _foresee(self, images: int) -> None:
+        """Raises Failure when the pixels of one batch alone, `images` bytes, are more than may be held: loading them
+        would already fill the memory. In a batch they are there twice, as rows and put together."""
+        left = limits.left_bytes(self.memory.most)
+        if self.device.type != "cpu" or images * 2 <= left:
+            return
+        if self.searches:
+            raise RuntimeError("The pixels of the largest batch: out of memory. A smaller one is tried.")
+        text = gettext_noop(
+            "The images of one batch alone take %(needed)s of memory, and %(left)s are free. Choose smaller images or "
+            "a smaller batch, or train on a machine with more memory."
+        )
+        raise Failure("out_of_memory", Message(text, {"needed": readable(images * 2), "left": readable(left)}))
 
     def _fits(self, batch: Mapping[str, Any]) -> bool:
         """Try the parts of the batch, beside the room that the optimiser will need."""

@@ -53,8 +53,8 @@ class Data(Dataset[Record]):
         return len(self.records)
 
     def shape(self, index: int) -> tuple[int, ...]:
-        """Rows of equal shape may share an evaluation batch: here all of them."""
-        return ()
+        """(height, width) of a row's pixels, known without loading it. All rows may share an evaluation batch."""
+        return (self.preprocessing["input_size"],) * 2
 
     def __getitem__(self, index: int) -> Record:
         record = self.records[index]
