@@ -82,6 +82,7 @@ class TorchNetwork:
 
     def __init__(self, network: Network, precision: str, device: str) -> None:
         self.dtype, self.device = DTYPES[precision], device
+        torch.backends.cudnn.allow_tf32 = False  # a GPU would round fp32's convolutions to 10 bits
         self._network = fold(network).to(device=device, dtype=self.dtype)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

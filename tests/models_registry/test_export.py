@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -25,6 +26,15 @@ def test_export_agrees_with_pytorch_on_the_validation_images(algorithm: str):
     assert report["equal_predictions"] > 0.99
     assert report["bytes"] == (exported(algorithm) / "model.onnx").stat().st_size
     assert report["inputs"][0]["shape"][0] == -1
+
+
+def test_decode_head_of_segformer_is_exported_folded():
+    network = onnx.load(exported("semantic_segmentation") / "model.onnx")
+    shapes = {tuple(tensor.dims) for tensor in network.graph.initializer}
+    weights = load_file(trained("semantic_segmentation") / "model.safetensors")
+    assert weights["decode_head.classifier.weight"].shape in shapes
+    assert weights["decode_head.linear_fuse.weight"].shape not in shapes
+    assert "BatchNormalization" not in {node.op_type for node in network.graph.node}
 
 
 def copy_of(algorithm: str, folder: Path) -> Path:
