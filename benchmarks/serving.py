@@ -65,6 +65,7 @@ def measure_server(server: Candidate, plan: Plan, figures: Figures) -> None:
             done = load(server.address, plan.bodies(plan.together), callers)
             figures.rates[server.name, callers].append(done.per_second)
             figures.slowest[server.name, callers].append(p99(done.latencies))
+            figures.refused[server.name, callers] += done.refused
 
 
 def run_case(case: Case, folder: Path, options: argparse.Namespace) -> list[Promise]:

@@ -67,12 +67,12 @@ class Candidate:
             return time.monotonic() - began
         while True:
             try:
-                load(self.address, [body])
-                return time.monotonic() - began
+                if not load(self.address, [body]).refused:
+                    return time.monotonic() - began
             except (OSError, RuntimeError) as error:
                 if self._process.poll() is not None or time.monotonic() - began > START_SECONDS:
                     raise RuntimeError(f"{self.name} does not answer ({error}): {self.last_words()}") from error
-                time.sleep(0.02)
+            time.sleep(0.02)
 
     def last_words(self) -> str:
         return self._log.read_text(errors="replace")[-2000:]

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import httptools
 
+REFUSED_SECONDS = 1.0  # until the caller goes on with its next request
+
 
 class Address(NamedTuple):
     """`where` is a Unix socket, or a port of this host."""
@@ -16,12 +18,20 @@ class Address(NamedTuple):
     path: str = "/inference"
 
 
+class Refused(Exception):
+    """The server was too busy and said so: 429 or 503."""
+
+
 class Load(NamedTuple):
-    """`latencies` in seconds, one a request; `answers` the bodies, in the order of `bodies`."""
+    """`latencies` in seconds, one an answered request; `answers` in the order of the requests, b"" if refused."""
 
     seconds: float
     latencies: list[float]
     answers: list[bytes]
+
+    @property
+    def refused(self) -> int:
+        return self.answers.count(b"")
 
     @property
     def per_second(self) -> float:
@@ -46,7 +56,7 @@ class Caller:
         return cls(*await asyncio.open_connection("127.0.0.1", address.where, limit=2**22), address.path)
 
     async def ask(self, body: bytes) -> bytes:
-        """The answer's body. Raises RuntimeError for another status than 200."""
+        """The answer's body. Raises Refused; RuntimeError for another status than 200."""
         self._chunks, self._done = [], False
         parser = httptools.HttpResponseParser(self)
         self._writer.write((self._head % len(body)).encode() + body)
@@ -56,6 +66,8 @@ class Caller:
                 raise RuntimeError("The server closed the connection.")
             parser.feed_data(data)
         answer = b"".join(self._chunks)
+        if parser.get_status_code() in {429, 503}:
+            raise Refused
         if parser.get_status_code() != 200:
             raise RuntimeError(f"{parser.get_status_code()}: {answer[:500].decode(errors='replace')}")
         return answer
@@ -73,14 +85,18 @@ class Caller:
 async def _load(address: Address, bodies: Sequence[bytes], callers: int) -> Load:
     connections = [await Caller.connect(address) for _ in range(callers)]
     left = iter(enumerate(bodies))
-    latencies = [0.0] * len(bodies)
+    latencies: list[float] = []
     answers = [b""] * len(bodies)
 
     async def work(caller: Caller) -> None:
         for index, body in left:
             began = time.perf_counter()
-            answers[index] = await caller.ask(body)
-            latencies[index] = time.perf_counter() - began
+            try:
+                answers[index] = await caller.ask(body)
+            except Refused:
+                await asyncio.sleep(REFUSED_SECONDS)
+            else:
+                latencies.append(time.perf_counter() - began)
 
     began = time.perf_counter()
     await asyncio.gather(*map(work, connections))

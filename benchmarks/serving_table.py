@@ -15,6 +15,7 @@ class Figures:
         self.p50: dict[str, list[float]] = defaultdict(list)
         self.rates: dict[tuple[str, int], list[float]] = defaultdict(list)
         self.slowest: dict[tuple[str, int], list[float]] = defaultdict(list)
+        self.refused: dict[tuple[str, int], int] = defaultdict(int)  # requests of all rounds
         self.memory: dict[str, float] = {}
 
     def add_one_caller(self, name: str, latencies: Sequence[float]) -> None:
@@ -73,6 +74,9 @@ def print_case(title: str, figures: Figures, notes: Iterable[str]) -> None:
             f"{figures.memory[name]:.0f}" if name in figures.memory else "",
         ]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    for (name, callers), count in figures.refused.items():
+        if count:
+            print(f"\n{name} refused {count} requests of {callers} callers (429, 503): they count in no other figure.")
 
 
 def _cell(values: Sequence[float], factor: float) -> str:

@@ -2,15 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 log = logging.getLogger(__name__)
 
 SIZES = (1, 2, 4, 8, 16, 32)
 SECONDS = 1.0  # for the whole curve: a deployment waits for it
-REPEATS, SIZE_SECONDS = 4, 0.06  # at least so many runs of a size, and for so long: the quickest counts
-MOST_REPEATS = 30
+PASSES = 10  # through all sizes, if there is time: what else the machine does meets them alike; the quickest run counts
 WORTH = 0.95  # a larger batch is taken only when it saves a twentieth of an image's time
 LONGEST_WINDOW_MS = 5.0
 
@@ -27,39 +26,56 @@ class Point(NamedTuple):
 
 
 def measure(run: Callable[[int], Any], largest: int, seconds: float = SECONDS) -> list[Point]:
-    """`run(n)` computes n images. Stops where another image in a batch saves nothing any more, and before time is up.
+    """`run(n)` computes n images; one image has been computed before. Ends before time is up.
 
-    A size that the device's memory does not hold ends the curve.
+    Sizes are tried while another image in a batch saves something, and as far as the device's memory holds them.
     """
     ends = time.monotonic() + seconds
-    curve: list[Point] = []
+    quickest = _first_runs(run, largest, ends)
+    for _ in range(PASSES):
+        for size, ms in quickest.items():
+            if time.monotonic() + ms / 1000 > ends:
+                return _curve(quickest)
+            quickest[size] = min(ms, _ms(run, size))
+    return _curve(quickest)
+
+
+def _first_runs(run: Callable[[int], Any], largest: int, ends: float) -> dict[int, float]:
+    """Size -> milliseconds of one run, after one that warms the size up."""
+    found: dict[int, float] = {}
     for size in SIZES:
-        if size > largest or (curve and time.monotonic() + 2 * curve[-1].per_image * size / 1000 > ends):
+        expected = 2 * size * min((ms / done for done, ms in found.items()), default=0) / 1000
+        if size > largest or time.monotonic() + expected > ends:
             break
         try:
-            curve.append(Point(size, _quickest(run, size, ends)))
+            if found:
+                run(size)
+            found[size] = _ms(run, size)
         except Exception:
-            if not curve:
+            if not found:
                 raise
             log.warning("A batch of %s images cannot be computed; smaller ones can", size, exc_info=True)
             break
-        if len(curve) > 2 and min(point.per_image for point in curve[-2:]) > WORTH * curve[-3].per_image:
+        per_image = [ms / done for done, ms in found.items()]
+        if len(per_image) > 2 and min(per_image[-2:]) > WORTH * per_image[-3]:
             break
-    return curve
+    return found
 
 
-def _quickest(run: Callable[[int], Any], size: int, ends: float) -> float:
-    """Milliseconds. The first run of a size is slow, and what else the machine does can only make a run longer."""
-    first = time.monotonic()
-    quickest = float("inf")
-    for done in range(1, MOST_REPEATS + 1):
-        began = time.monotonic()
-        run(size)
-        now = time.monotonic()
-        quickest = min(quickest, now - began)
-        if now + (now - began) > ends or (done >= REPEATS and now - first > SIZE_SECONDS):
-            break
-    return round(quickest * 1000, 3)
+def _ms(run: Callable[[int], Any], size: int) -> float:
+    began = time.monotonic()
+    run(size)
+    return (time.monotonic() - began) * 1000
+
+
+def _curve(quickest: Mapping[int, float]) -> list[Point]:
+    """A batch never takes longer than a larger one: where it seems so, something else was in the way."""
+    least = float("inf")
+    points: list[Point] = []
+    for size, ms in sorted(quickest.items(), reverse=True):
+        least = min(least, ms)
+        points.insert(0, Point(size, round(least, 3)))
+    return points
 
 
 def batch_size(curve: Sequence[Point]) -> int:

@@ -1,5 +1,7 @@
 """What follows from a measured curve, and where measuring ends."""
 
+import time
+
 import pytest
 
 from endpoints.engine import curve
@@ -52,3 +54,10 @@ def test_larger_sizes_than_allowed_are_not_tried():
     sizes = []
     curve.measure(sizes.append, largest=4)
     assert set(sizes) <= {1, 2, 4}
+
+
+def test_larger_batch_that_was_quicker_shows_what_the_smaller_one_takes_at_most():
+    seconds = {1: 0.02, 2: 0.005}
+    points = curve.measure(lambda size: time.sleep(seconds[size]), largest=2, seconds=30)
+    assert [point.batch for point in points] == [1, 2]
+    assert points[0].ms == points[1].ms
