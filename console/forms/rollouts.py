@@ -23,9 +23,7 @@ class RolloutForm(ServiceForm):
     automatic = forms.BooleanField(
         label=_("Promote it, or roll it back, by itself"),
         required=False,
-        help_text=_(
-            "It becomes the default stage if it keeps these limits, and gets no more calls if it does not."
-        ),
+        help_text=_("It becomes the default stage if it keeps these limits, and gets no more calls if it does not."),
     )
     min_calls = forms.IntegerField(label=_("Decide after (calls)"), initial=100, min_value=1)
     max_error_percent = forms.FloatField(
