@@ -6,7 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from endpoints.connections import IDLE_SECONDS, Answer, CallerGone, Connection, Engine, EngineGone, NotListening
+from endpoints.connections import (
+    IDLE_SECONDS,
+    Answer,
+    BrokenOff,
+    CallerGone,
+    Connection,
+    Engine,
+    EngineGone,
+    NotListening,
+)
 from endpoints.lookup import Refused, Target
 
 log = logging.getLogger(__name__)
@@ -51,7 +60,7 @@ class Forwarder:
 
         An engine that goes away before it answers is replaced: the call goes to another one or waits for the new one,
         `patience` seconds, and is asked once more; `find` says where that is. When the answer was read, `release` the
-        engine. Raises Refused (503), BrokenOff, CallerGone.
+        engine. Raises Refused (503), CallerGone.
         """
         give_up = time.monotonic() + patience
         failed: set[str] = set()
@@ -63,7 +72,7 @@ class Forwarder:
                     return await self._once(engine, call, target), engine
                 except NotListening:
                     log.info("No engine answers on %s", engine.socket)
-                except EngineGone:
+                except (EngineGone, BrokenOff):  # of an answer that broke off here, the caller has seen nothing
                     lost += 1
                     log.info("The engine on %s went away during a call", engine.socket)
                 failed.add(engine.socket)

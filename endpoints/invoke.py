@@ -19,7 +19,7 @@ from django.db import close_old_connections
 from endpoints import lookup, routes, statistics
 from endpoints.connections import Answer, BrokenOff, CallerGone, Engine
 from endpoints.exchange import Exchange, Message, Receive, Send
-from endpoints.forwarding import MARGIN_SECONDS, REPLACED_SECONDS, Forwarder, unavailable
+from endpoints.forwarding import MARGIN_SECONDS, REPLACED_SECONDS, Forwarder
 from endpoints.lookup import Refused, Target
 from endpoints.rates import Limits, Places, Rates
 from endpoints.rollout_figures import Seen
@@ -140,8 +140,6 @@ class StageApplication:
             status = answer.status
         except TimeoutError:
             raise Refused(504, "timeout", "The model did not answer in time.", {"Retry-After": "5"}) from None
-        except BrokenOff:
-            raise unavailable() from None  # the caller has seen nothing yet; nobody computes it a second time
         finally:
             watching.cancel()
             if trial and not call.gone:

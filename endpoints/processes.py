@@ -97,8 +97,9 @@ class EngineProcess:
             self.is_ready(answer)
 
     def is_ready(self, info: dict[str, Any]) -> None:
-        """It answered its probe; `info` is what it says of itself."""
-        self.info, self.ready_since, self.bytes_when_ready = info, time.monotonic(), self.memory()
+        """It answered its probe; `info` is what it says, or said to an earlier supervisor, of itself."""
+        self.info, self.ready_since = info, time.monotonic()
+        self.bytes_when_ready = int(info.get("memory_mb", 0)) * 1024**2 or self.memory()
 
     def silent_for(self, seconds: float) -> bool:
         """No answer for so long, and to more than one probe: a single slow one may be this machine's fault."""

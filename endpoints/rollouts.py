@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 
 from endpoints import agreement, lookup, statistics
-from endpoints.connections import Answer, BrokenOff, Connection
+from endpoints.connections import Answer, Connection
 from endpoints.exchange import Exchange
 from endpoints.forwarding import Forwarder
 from endpoints.lookup import Refused, RouteTable, Target
@@ -134,7 +134,7 @@ class Rollouts:
             async with asyncio.timeout(copy.seconds_left):
                 answer, engine = await self._forwarder.ask(copy, trial.target, copy.find, patience=0)
                 self._forwarder.release(engine, copy)
-        except (Refused, BrokenOff, TimeoutError):
+        except (Refused, TimeoutError):
             self.count(trial, "candidate", 503, 0)
             return
         # What the default stage could answer is no wrong request: here, every refusal is the candidate's failure.

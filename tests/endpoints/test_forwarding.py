@@ -68,6 +68,21 @@ def test_call_of_an_engine_that_dies_goes_to_another_at_once(web, tmp_path):
     assert len(died) == 2
 
 
+def test_call_of_an_engine_that_dies_between_head_and_body_of_its_answer_goes_to_another(web, tmp_path):
+    def die(request: Request) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "100")
+        request.end_headers()
+        request.hang_up()
+
+    with (
+        toy_engine(tmp_path / "a.sock", die) as a,
+        toy_engine(tmp_path / "b.sock", lambda r: r.reply({"engine": "b"})) as b,
+    ):
+        web.publish(table({"default": [several(a, b)]}))
+        assert web.post("/stage/e1").json() == {"engine": "b"}
+
+
 def test_dead_sockets_beside_a_living_one_do_not_matter(web, tmp_path):
     with toy_engine(tmp_path / "b.sock", lambda r: r.reply({"engine": "b"})) as b:
         web.publish(table({"default": [several(str(tmp_path / "none.sock"), b)]}))
