@@ -70,6 +70,22 @@ def product_version() -> str:
         return "0"
 
 
+def http_config(app: App) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=60,
+    )
+
+
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of callers' broken files: each would be kept, and logged
@@ -94,20 +110,7 @@ def main() -> int:
         partial(plane.load, options.model, settings),
         failed,
     )
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        loop="uvloop",
-        ws="none",
-        lifespan="on",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=60,
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(http_config(app))
     server.run(sockets=[listen(options.socket)])
     if failures:
         print(f"{type(failures[0]).__name__}: {failures[0]}", file=sys.stderr)
