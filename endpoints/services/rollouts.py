@@ -15,6 +15,12 @@ from training.algorithms.base import Message, gettext_noop
 from training.errors import Conflict
 
 
+STARTED = {
+    RolloutMode.CANARY.value: gettext_noop("%(stage)s answers %(share)s %% of the calls."),
+    RolloutMode.SHADOW.value: gettext_noop("%(stage)s gets a copy of %(share)s %% of the calls."),
+}
+
+
 @transaction.atomic
 def rollout_start(
     *,
@@ -55,11 +61,7 @@ def rollout_start(
         max_p95_ms=max_p95_ms,
         created_by=user,
     )
-    texts = {
-        RolloutMode.CANARY: gettext_noop("%(stage)s answers %(share)s %% of the calls."),
-        RolloutMode.SHADOW: gettext_noop("%(stage)s gets a copy of %(share)s %% of the calls."),
-    }
-    reason = Message(texts[RolloutMode(mode)], {"stage": candidate.name, "share": share})
+    reason = Message(STARTED[mode], {"stage": candidate.name, "share": share})
     lifecycle.record(rollout, rollout.status, reason=reason, actor=user)
     transaction.on_commit(routes.publish)
     return rollout
