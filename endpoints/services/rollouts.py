@@ -14,7 +14,6 @@ from training import lifecycle
 from training.algorithms.base import Message, gettext_noop
 from training.errors import Conflict
 
-
 STARTED = {
     RolloutMode.CANARY.value: gettext_noop("%(stage)s answers %(share)s %% of the calls."),
     RolloutMode.SHADOW.value: gettext_noop("%(stage)s gets a copy of %(share)s %% of the calls."),
