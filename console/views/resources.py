@@ -17,8 +17,10 @@ def resource_replace(request: HttpRequest, project: str, endpoint: str, pk: str,
     """Another model under the same path."""
     row = _resource(request, project, pk, resource)
     form = ReplaceForm(request.POST, resource=row)
-    if form.is_valid() and form.call(services.resource_replace, resource=row, user=request.user, **form.cleaned_data):
-        return redirect("stage", project, endpoint, pk)
+    if form.is_valid():
+        changed = form.call(services.resource_replace, resource=row, user=request.user, **form.cleaned_data)
+        if changed:
+            return redirect("stage", project, endpoint, pk)
     return _refused(request, Setup(row, form, EnginesForm(resource=row)))
 
 
@@ -27,8 +29,10 @@ def resource_configure(request: HttpRequest, project: str, endpoint: str, pk: st
     """How many engines, and how they batch."""
     row = _resource(request, project, pk, resource)
     form = EnginesForm(request.POST, resource=row)
-    if form.is_valid() and form.call(services.resource_configure, resource=row, user=request.user, **form.cleaned_data):
-        return redirect("stage", project, endpoint, pk)
+    if form.is_valid():
+        changed = form.call(services.resource_configure, resource=row, user=request.user, **form.cleaned_data)
+        if changed:
+            return redirect("stage", project, endpoint, pk)
     return _refused(request, Setup(row, ReplaceForm(resource=row), form))
 
 
