@@ -1,7 +1,7 @@
 """HTTP/1.1 to an engine over its Unix socket: kept-alive connections, one request at a time on each.
 
-A client for all the world does more than an engine needs: with this one a call costs the web process half to four fifths
-of the processor's time that it cost with aiohttp.
+A client for all the world does more than an engine needs: with this one a call costs the web process half to four
+fifths of the processor's time that it cost with aiohttp.
 """
 
 import asyncio

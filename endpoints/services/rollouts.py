@@ -39,19 +39,17 @@ def rollout_start(
     Raises ValidationError with every wrong field; Conflict while the stage cannot be tried.
     """
     row = checks.lock(endpoint)
-    checks.require(
-        {
-            "mode": [] if mode in RolloutMode.values else [_("Choose canary or shadow.")],
-            "share": checks.between(share, 1, 100),
-            "min_calls": checks.between(min_calls, 1, 1_000_000),
-            "max_error_percent": checks.between(max_error_percent, 0, 100),
-            "max_p95_ms": [] if max_p95_ms is None else checks.between(max_p95_ms, 1, 60_000),
-        }
-    )
-    candidate = _candidate(row, stage)
+    errors: checks.Errors = {
+        "mode": [] if mode in RolloutMode.values else [_("Choose canary or shadow.")],
+        "share": checks.between(share, 1, 100),
+        "min_calls": checks.between(min_calls, 1, 1_000_000),
+        "max_error_percent": checks.between(max_error_percent, 0, 100),
+        "max_p95_ms": [] if max_p95_ms is None else checks.between(max_p95_ms, 1, 60_000),
+    }
+    checks.require(errors)
     rollout = Rollout.objects.create(
         endpoint=row,
-        stage=candidate,
+        stage=_candidate(row, stage),
         mode=mode,
         share=share,
         automatic=automatic,
@@ -60,7 +58,7 @@ def rollout_start(
         max_p95_ms=max_p95_ms,
         created_by=user,
     )
-    reason = Message(STARTED[mode], {"stage": candidate.name, "share": share})
+    reason = Message(STARTED[mode], {"stage": rollout.name, "share": share})
     lifecycle.record(rollout, rollout.status, reason=reason, actor=user)
     transaction.on_commit(routes.publish)
     return rollout
