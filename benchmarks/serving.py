@@ -10,6 +10,7 @@ of requests, and whoever is not measured is stopped. A figure is the median of t
 """
 
 import argparse
+import signal
 import statistics
 import sys
 import tempfile
@@ -109,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--servers", default=",".join(SERVERS), help="the engine must be among them")
     parser.add_argument("--models", type=Path, help="keep the models in this folder for another run")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # leave by way of ending the candidates
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.servers = tuple(options.servers.split(","))
     chosen = [case for case in CASES if not options.only or case.key in options.only.split(",")]
