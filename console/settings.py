@@ -254,6 +254,7 @@ LOADER_WORKERS = env.int("LOADER_WORKERS", default=-1)  # processes that load a 
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 TENSORBOARD_IDLE_SECONDS = env.int("TENSORBOARD_IDLE_SECONDS", default=600)
 ENGINE_READY_SECONDS = env.int("ENGINE_READY_SECONDS", default=180)  # to load a model, warm it up and probe it
+SERVING_PRECISION = env.str("SERVING_PRECISION", default="auto")  # "fp32": no stage answers in less
 CAPACITY_AUTOMATIC = env.bool("CAPACITY_AUTOMATIC", default=True)  # measure each stage once, when it is ACTIVE
 SERVING_THREADS = env.int("SERVING_THREADS", default=0)  # per engine process; 0: its share of the cores
 # An engine that takes more is replaced; 0: four times what it took when it became ready, at least 2 GiB.

@@ -7,6 +7,7 @@ answers (`serving`) until the first is ready, or for good when that fails.
 import logging
 import time
 
+from django.conf import settings
 from django.db import transaction
 
 from endpoints import processes, routes
@@ -54,14 +55,22 @@ def tuning(row: StageResource, deployment: int) -> tuple[int | None, float | Non
     return row.settings.get("batch_size"), row.settings.get("batch_window_ms")
 
 
+def runs_on(row: StageResource, deployment: int) -> tuple[str, str]:
+    """(runtime, precision) of an engine: what the deployment that answers has, so that its answers stay the same when
+    an engine of it is replaced; of a new deployment what is measured, "" and the precision that the site allows."""
+    if deployment == row.serving and "runtime" in row.settings:
+        return row.settings["runtime"], row.settings.get("precision", "fp32")
+    return "", settings.SERVING_PRECISION
+
+
 def switch(row: StageResource, engines: list[EngineProcess]) -> None:
     """From now on these engines, which are ready and of the deployment that was waited for, answer all calls."""
-    settings = {**engines[0].info, "deployment": row.deployment}
+    chosen = {**engines[0].info, "deployment": row.deployment}
     if row.settings:
         before = {name: value for name, value in row.settings.items() if name != "previous"}
-        settings["previous"] = {"model": row.model_id, "settings": before, "until": time.time() + TRIAL_SECONDS}
+        chosen["previous"] = {"model": row.model_id, "settings": before, "until": time.time() + TRIAL_SECONDS}
     changes = {
-        "settings": settings,
+        "settings": chosen,
         "sockets": sorted(engine.socket.name for engine in engines),
         "model": model_of(row, row.deployment),
         "next_model": None,

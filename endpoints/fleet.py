@@ -140,7 +140,8 @@ class Fleet:
         place = Place(row.pk, deployment, min(set(range(len(taken) + 1)) - taken))
         gpu = host.least_used_gpu([engine.gpu for engine in self.engines.values()])
         model = deployments.model_of(row, deployment)
-        return Order(place, model, row.path, self.threads, gpu, *deployments.tuning(row, deployment))
+        tuning, runs_on = deployments.tuning(row, deployment), deployments.runs_on(row, deployment)
+        return Order(place, model, row.path, self.threads, gpu, *tuning, *runs_on)
 
     def _cannot_start(self, row: StageResource, deployment: int, error: OSError) -> None:
         """Failed, except on a disk that refuses: that is tried again, and ends when there is room."""

@@ -135,7 +135,10 @@ class EngineProcess:
 
 @dataclass(frozen=True)
 class Order:
-    """An engine to start. `gpu` is "" on a host without; batch size and window (ms) are None for the measured ones."""
+    """An engine to start. `gpu` is "" on a host without; batch size and window (ms) are None for the measured ones.
+
+    With a `runtime`, the engine takes that and `precision`, if this host can, and measures nothing.
+    """
 
     place: Place
     model: Model
@@ -144,11 +147,15 @@ class Order:
     gpu: str = ""
     batch_size: int | None = None
     batch_window_ms: float | None = None
+    runtime: str = ""
+    precision: str = "auto"
 
     def command(self) -> list[str]:
         words = [sys.executable, "-m", MODULE, "--model", str(self.model.folder), "--socket", str(self.place.socket)]
         words += [f"--name={self.model.name}", "--resource", self.path]  # "=": a name may begin with "-"
-        words += ["--threads", str(self.threads)]
+        words += ["--threads", str(self.threads), "--precision", self.precision]
+        if self.runtime:
+            words += ["--runtime", self.runtime]
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]
         if self.batch_window_ms is not None:

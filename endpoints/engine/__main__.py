@@ -34,7 +34,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--resource", default="/inference", help="path of the guide's protocol")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--precision", choices=["auto", "fp32"], default="auto")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto")
+    parser.add_argument("--runtime", default="", help="with --precision: take these, if this host can, unmeasured")
     parser.add_argument("--batch-size", type=int, help="images in one run at most; as measured unless given")
     parser.add_argument("--batch-window-ms", type=float, help="how long to wait for company; as measured unless given")
     return parser.parse_args()
@@ -95,6 +96,7 @@ def main() -> int:
         device=options.device,
         threads=options.threads or len(os.sched_getaffinity(0)),
         precision=options.precision,
+        runtime=options.runtime,
         batch_size=options.batch_size,
         batch_window_ms=options.batch_window_ms,
     )

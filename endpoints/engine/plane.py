@@ -58,6 +58,7 @@ class Settings(NamedTuple):
     device: str = "auto"
     threads: int = 1
     precision: str = "auto"
+    runtime: str = ""
     batch_size: int | None = None
     batch_window_ms: float | None = None
 
@@ -161,7 +162,7 @@ def generated_image() -> str:
 def load(folder: Path, settings: Settings) -> DataPlane:
     """Load the model of `folder`, warm it up, measure it and have it answer a probe. Raises when any of that fails."""
     began = time.monotonic()
-    runtime = runtimes.choose(folder, settings.device, settings.threads, settings.precision)
+    runtime = runtimes.choose(folder, settings.device, settings.threads, settings.precision, settings.runtime)
     plane = DataPlane(ServedModel(folder), runtime, settings.threads)
     plane.probe()  # the first run is slow
     array = plane.probe()

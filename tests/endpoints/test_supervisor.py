@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from endpoints import processes, routes, services
@@ -182,3 +183,25 @@ def test_only_one_supervisor_serves_a_home(home):
     other.wait()
     with only_one():
         pass
+
+
+def test_a_replaced_engine_answers_under_the_runtime_that_the_deployment_had(supervisor, stage):
+    """Another one could answer a little differently, and measuring takes time."""
+    supervisor.until(lambda: is_active(stage))
+    resource = stage.resources.get()
+    assert "--runtime" not in psutil.Process(only_engine(supervisor).process.pid).cmdline()
+    killed = only_engine(supervisor).process
+    os.kill(killed.pid, signal.SIGKILL)
+    supervisor.until(lambda: supervisor.engines and only_engine(supervisor).process != killed)
+    supervisor.until(lambda: only_engine(supervisor).ready)
+    command = psutil.Process(only_engine(supervisor).process.pid).cmdline()
+    assert command[command.index("--runtime") + 1] == resource.settings["runtime"]
+    assert command[command.index("--precision") + 1] == resource.settings["precision"]
+    assert only_engine(supervisor).info["runtime"] == resource.settings["runtime"]
+
+
+def test_a_site_may_keep_every_stage_in_fp32(supervisor, stage, settings):
+    settings.SERVING_PRECISION = "fp32"
+    supervisor.until(lambda: is_active(stage))
+    command = psutil.Process(only_engine(supervisor).process.pid).cmdline()
+    assert command[command.index("--precision") + 1] == "fp32"

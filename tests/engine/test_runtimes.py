@@ -176,3 +176,12 @@ def test_no_telemetry_is_loaded_with_openvino():
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert result.stdout == "[]\n[]\n", result.stderr
+
+
+def test_a_named_runtime_is_taken_unmeasured_and_one_that_is_not_allowed_is_not():
+    folder = exported("image_classification")
+    for name in ("openvino", "onnxruntime"):
+        choice = choose(folder, "cpu", 1, "fp32", name)
+        assert (choice.name, choice.precision, len(choice.candidates)) == (name, "fp32", 1)
+    elsewhere = choose(folder, "cpu", 1, "bf16", "no such runtime")
+    assert len(elsewhere.candidates) > 1  # as without a name

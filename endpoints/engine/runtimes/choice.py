@@ -60,8 +60,9 @@ class Choice:
 Candidate = tuple[str, str, Callable[[], Runtime]]  # name, precision, how to load it
 
 
-def choose(folder: Path, device: str, threads: int, precision: str = "auto") -> Choice:
+def choose(folder: Path, device: str, threads: int, precision: str = "auto", name: str = "") -> Choice:
     """The model in `folder`, loaded. `device` "auto" takes CUDA when this host has a card; `precision`: "auto", "fp32".
+    With the `name` of a runtime, that one in that precision, unless this host or this model cannot.
 
     Raises RuntimeError for "cuda" where there is none, and what the runtimes raise when none can run the model.
     """
@@ -71,6 +72,8 @@ def choose(folder: Path, device: str, threads: int, precision: str = "auto") -> 
         allowed = {key: found for key, found in allowed.items() if key == "fp32"}
     cuda = _has_cuda(device)
     candidates = _cuda_candidates(folder, allowed) if cuda else _cpu_candidates(folder, threads, allowed)
+    named = [candidate for candidate in candidates if candidate[:2] == (name, precision)]
+    candidates = named or candidates
     runtime, measured = fastest(candidates, generated_inputs(folder))
     key = f"cuda_{runtime.precision}" if cuda else runtime.precision
     return Choice(
