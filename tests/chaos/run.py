@@ -38,7 +38,8 @@ class Chaos:
         self.seed = random.SystemRandom().randrange(10**6) if seed is None else seed
         self.choice = random.Random(self.seed)
         self.ledger = Ledger()
-        self.variables = {"OMP_NUM_THREADS": "1", "WORKERS": "2", "TRAINING_SLOTS": "2", **(variables or {})}
+        few = {"OMP_NUM_THREADS": "1", "WORKERS": "2", "TRAINING_SLOTS": "2"}
+        self.variables = {**few, "SERVING_PRECISION": "fp32", **(variables or {})}  # else answers differ by design
 
     def run(
         self,
