@@ -227,7 +227,7 @@ def alike(one: Any, other: Any) -> bool:
 
 def are_class_maps(answer: list[Any]) -> bool:
     """Lists in lists in a list: nothing else that a stage answers is so deep."""
-    return all(isinstance(rows, list) and rows and isinstance(rows[0], list) for rows in answer)
+    return bool(answer) and all(isinstance(rows, list) and rows and isinstance(rows[0], list) for rows in answer)
 
 
 class Caller:
