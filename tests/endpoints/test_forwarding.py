@@ -29,14 +29,14 @@ def several(*sockets: str) -> dict:
 
 
 def test_of_several_engines_the_one_with_the_fewest_calls_is_asked(web, tmp_path):
-    """Two engines that answer only when three calls each have come: no other split of six calls ends."""
+    """Both engines answer only when all six calls have come: until then each call finds those before it in flight."""
     seen: Counter[str] = Counter()
-    full = {name: threading.Barrier(3) for name in "ab"}
+    all_there = threading.Barrier(6)
 
     def answer(name: str):
         def wait_for_company(request: Request) -> None:
             seen[name] += 1
-            full[name].wait(10)
+            all_there.wait(10)
             request.reply({"engine": name})
 
         return wait_for_company
