@@ -161,7 +161,7 @@ class Fleet:
         if row is None or engine.going or deployment not in deployments.wanted(row):
             return
         deaths = self._troubles[engine.place[:2]].add()
-        text, limit = self._diagnosis(engine)
+        text, limit = self._diagnosis(engine, answered=deployment == row.serving)
         log.warning("Engine %s of %s ended with %s", engine.process, engine.socket.name, engine.exit_code)
         if deaths >= limit and not self.ready(row, deployment):
             code = "?" if engine.exit_code is None else engine.exit_code
@@ -170,11 +170,14 @@ class Fleet:
             lost = gettext_noop("The engine of %(model)s ended or stopped answering, and is replaced.")
             deployments.note(row, Message(lost, {"model": row.model.name}))
 
-    def _diagnosis(self, engine: EngineProcess) -> tuple[str, int]:
-        """-> (what to say when this happened once too often, how often is too often)."""
+    def _diagnosis(self, engine: EngineProcess, answered: bool) -> tuple[str, int]:
+        """-> (what to say when this happened once too often, how often is too often).
+
+        `answered`: its deployment has answered before, so that there is reason to believe that it can.
+        """
         if engine.exit_code == LOAD_FAILED and not engine.ready:
             return gettext_noop("The model %(model)s cannot be served.\n%(log)s"), self.patience.failed_loads
-        limit = self.patience.deaths if engine.ready else self.patience.failed_starts
+        limit = self.patience.deaths if engine.ready or answered else self.patience.failed_starts
         if engine.hung:
             return gettext_noop("The engine of %(model)s stopped answering %(deaths)s times in a row.\n%(log)s"), limit
         if engine.exit_code == -signal.SIGKILL:

@@ -24,7 +24,7 @@ class Patience:
     linger: float = 0.5
     together: float = 10
     steady: float = 30
-    deaths: int = 5
+    deaths: int = 8  # the last pause before it is over is one of 16 seconds
     failed_starts: int = 3
     failed_loads: int = 2
 

@@ -205,3 +205,13 @@ def test_a_site_may_keep_every_stage_in_fp32(supervisor, stage, settings):
     supervisor.until(lambda: is_active(stage))
     command = psutil.Process(only_engine(supervisor).process.pid).cmdline()
     assert command[command.index("--precision") + 1] == "fp32"
+
+
+def test_a_stage_that_answered_comes_back_though_its_engine_is_killed_while_it_starts_again(supervisor, stage):
+    supervisor.until(lambda: is_active(stage))
+    for _ in range(4):  # one more than the starts after which a new deployment is given up
+        engine = only_engine(supervisor)
+        os.kill(engine.process.pid, signal.SIGKILL)
+        supervisor.until(lambda: supervisor.engines and only_engine(supervisor) is not engine)  # noqa: B023
+    supervisor.until(lambda: is_active(stage) and sockets(stage))
+    assert only_engine(supervisor).ready
