@@ -39,7 +39,7 @@ def rollout_start(
     Raises ValidationError with every wrong field; Conflict while the stage cannot be tried.
     """
     row = checks.lock(endpoint)
-    errors: checks.Errors = {
+    errors = {
         "mode": [] if mode in RolloutMode.values else [_("Choose canary or shadow.")],
         "share": checks.between(share, 1, 100),
         "min_calls": checks.between(min_calls, 1, 1_000_000),
@@ -47,17 +47,9 @@ def rollout_start(
         "max_p95_ms": [] if max_p95_ms is None else checks.between(max_p95_ms, 1, 60_000),
     }
     checks.require(errors)
-    rollout = Rollout.objects.create(
-        endpoint=row,
-        stage=_candidate(row, stage),
-        mode=mode,
-        share=share,
-        automatic=automatic,
-        min_calls=min_calls,
-        max_error_percent=max_error_percent,
-        max_p95_ms=max_p95_ms,
-        created_by=user,
-    )
+    limits = {"min_calls": min_calls, "max_error_percent": max_error_percent, "max_p95_ms": max_p95_ms}
+    tried = {"stage": _candidate(row, stage), "mode": mode, "share": share}
+    rollout = Rollout.objects.create(endpoint=row, **tried, automatic=automatic, **limits, created_by=user)
     reason = Message(STARTED[mode], {"stage": rollout.name, "share": share})
     lifecycle.record(rollout, rollout.status, reason=reason, actor=user)
     transaction.on_commit(routes.publish)

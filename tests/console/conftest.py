@@ -1,11 +1,16 @@
 """Who looks at the pages, and what they look at."""
 
+import threading
+from collections.abc import Iterator
+
 import pytest
 from django.test import Client
 
+from endpoints import routes
 from endpoints.models import Endpoint
 from models_registry.models import Model
 from tests.console import served
+from tests.console.small_engine import Engine
 from training.models import Dataset
 
 
@@ -38,3 +43,13 @@ def model(home, project) -> Model:
 @pytest.fixture
 def endpoint(model) -> Endpoint:
     return served.endpoint(model)
+
+
+@pytest.fixture
+def engine(endpoint) -> Iterator[Engine]:
+    path = routes.socket_path(endpoint.default_stage.resources.get().pk)
+    endpoint.default_stage.resources.update(sockets=[path.name])
+    with Engine(str(path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()

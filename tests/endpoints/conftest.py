@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from endpoints import services
-from endpoints.models import Stage
+from endpoints.models import Stage, StageResource
 from endpoints.supervisor import Patience, Supervisor
 from models_registry.models import Model
 from tests.conftest import People
@@ -48,3 +48,8 @@ def supervisor(home: Path) -> Iterator[Stepping]:
     stepping = Stepping(QUICK)
     yield stepping
     stepping.stop_all()
+
+
+@pytest.fixture
+def resource(stage) -> StageResource:
+    return stage.resources.get()

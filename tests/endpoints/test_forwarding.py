@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from endpoints.invoke import StageApplication
 from endpoints.statistics import Call, Recorder
-from tests.endpoints.web import Request, Web, resource, serving, table, toy_engine
+from tests.endpoints.web import Request, Web, error, resource, serving, table, toy_engine
 
 calls: list[Call] = []
 
@@ -186,3 +187,64 @@ def test_engine_that_talks_nonsense_is_no_answer(web, tmp_path):
         answer = web.post("/stage/e1")
         talking.join(10)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+
+
+def test_engine_that_went_away_under_a_call_is_asked_once_more(web, tmp_path):
+    calls: list[str] = []
+
+    def first_call_fails(request: Request) -> None:
+        calls.append(request.path)
+        request.hang_up() if len(calls) == 1 else request.reply({"call": len(calls)})
+
+    with toy_engine(tmp_path / "e.sock", first_call_fails) as path:
+        web.publish(table({"default": [resource(path)]}))
+        assert web.post("/stage/e1").json() == {"call": 2}
+
+
+def test_call_waits_for_an_engine_that_is_being_replaced(web, tmp_path):
+    path = tmp_path / "e.sock"
+    web.publish(table({"default": [resource(str(path))]}))  # nobody listens yet
+    answers: list[httpx.Response] = []
+    caller = threading.Thread(target=lambda: answers.append(web.post("/stage/e1")))
+    caller.start()
+    time.sleep(0.5)
+    with toy_engine(path, lambda r: r.reply({})):
+        caller.join(10)
+    assert answers[0].status_code == 200
+
+
+def test_engine_that_dies_of_every_call_is_not_asked_for_ever(web, tmp_path):
+    calls: list[str] = []
+
+    def die(request: Request) -> None:
+        calls.append(request.path)
+        request.hang_up()
+
+    with toy_engine(tmp_path / "e.sock", die) as path:
+        web.publish(table({"default": [resource(path)]}))
+        answer = web.post("/stage/e1")
+    assert error(answer) == (503, "unavailable")
+    assert "retry-after" in answer.headers
+    assert len(calls) == 2
+
+
+def test_answer_that_breaks_off_is_not_passed_on_as_whole_nor_asked_for_again_once_it_has_begun(web, tmp_path):
+    calls: list[str] = []
+    size = 100
+
+    def break_off(request: Request) -> None:
+        calls.append(request.path)
+        request.send_response(200)
+        request.send_header("Content-Length", str(size))
+        request.end_headers()
+        request.wfile.write(b"1" * (size // 2))
+        request.hang_up()
+
+    with toy_engine(tmp_path / "e.sock", break_off) as path:
+        web.publish(table({"default": [resource(path)]}))
+        assert error(web.post("/stage/e1")) == (503, "unavailable")
+        assert len(calls) == 2, "the caller had seen nothing of it"
+        size = 2**25  # too much to be held back until it is whole
+        with pytest.raises(httpx.RemoteProtocolError):
+            web.post("/stage/e1")
+    assert len(calls) == 3

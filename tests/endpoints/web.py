@@ -120,3 +120,11 @@ class Web:
 
     def post(self, path: str, **options: Any) -> httpx.Response:
         return self.client.post(path, **({"json": request()} | options))
+
+
+def error(response: httpx.Response) -> tuple[int, str]:
+    """Status and code of a refusal, which has the form of all of them."""
+    body = response.json()["error"]
+    assert set(body) == {"code", "message", "fields"}
+    assert response.headers["content-type"] == "application/json"
+    return response.status_code, body["code"]
