@@ -33,7 +33,7 @@ IMAGES = 8
 CALLERS = 16  # that find out what the stage can do
 CAPACITY_SECONDS = 15.0
 ANSWER_SECONDS = 70
-PROMISED = {503}  # while an engine is replaced, with Retry-After
+PROMISED = {429, 503}  # while an engine is replaced and once too many wait for it; with Retry-After
 SCORE = 1e-3  # by how much a score may differ: images that share a batch are summed up in another order
 GROWN = 1.15  # times what a process held after a fifth of the time
 
@@ -65,7 +65,10 @@ class Soak:
         return done / (time.perf_counter() - began)
 
     async def _ask(self, session: aiohttp.ClientSession, body: bytes) -> tuple[int, Any]:
+        """-> (status, answer). A refusal that does not say when to come back counts as lost."""
         async with session.post(self.url, data=body, headers=self.headers) as response:
+            if response.status in PROMISED and "Retry-After" not in response.headers:
+                raise ValueError("no Retry-After")
             return response.status, await response.json()
 
     async def call(self, session: aiohttp.ClientSession, number: int) -> None:
