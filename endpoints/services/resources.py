@@ -65,9 +65,9 @@ def resource_configure(
     row = _locked(resource)
     checks.require(
         {
-            "replicas": _between(replicas, 0, MOST_REPLICAS),
-            "batch_size": [] if batch_size is None else _between(batch_size, 1, LARGEST_BATCH),
-            "batch_window_ms": [] if batch_window_ms is None else _between(batch_window_ms, 0, LONGEST_WINDOW_MS),
+            "replicas": checks.between(replicas, 0, MOST_REPLICAS),
+            "batch_size": [] if batch_size is None else checks.between(batch_size, 1, LARGEST_BATCH),
+            "batch_window_ms": [] if batch_window_ms is None else checks.between(batch_window_ms, 0, LONGEST_WINDOW_MS),
         }
     )
     anew = (row.batch_size, row.batch_window_ms) != (batch_size, batch_window_ms)
@@ -80,12 +80,6 @@ def resource_configure(
     else:
         lifecycle.record(stage, "configured", reason=reason, actor=user)
     return row
-
-
-def _between(value: float, least: float, most: float) -> list[str]:
-    if least <= value <= most:  # not so for NaN
-        return []
-    return [_("Must be between %(least)s and %(most)s.") % {"least": f"{least:g}", "most": f"{most:g}"}]
 
 
 def _locked(resource: StageResource) -> StageResource:
