@@ -106,25 +106,14 @@ def signal_group(leader: ProcessId, number: signal.Signals) -> bool:
     return True
 
 
-def signal_leader(leader: ProcessId, number: signal.Signals) -> bool:
-    """Send a signal to the leader alone. False when it no longer runs."""
-    if not leader.alive():
-        return False
-    try:
-        os.kill(leader.pid, number)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def end_session(leader: ProcessId, grace_seconds: float, *, while_waiting: Callable[[], object] | None = None) -> bool:
-    """SIGTERM to the leader, up to `grace_seconds` for it to end, then SIGKILL to what is left of its session.
+    """SIGTERM to the leader's group, up to `grace_seconds` for it to end, then SIGKILL to what is left of its session.
 
-    The leader alone hears of it: without its data loaders a trainer could not finish the step that it is in.
-    `while_waiting` is called about every 0.05 s during the grace time (to renew a lease, to reap a child).
+    What the leader needs to end well must not listen: a trainer's data loaders do not. `while_waiting` is called about
+    every 0.05 s during the grace time (to renew a lease, to reap a child).
     Returns True when nothing had to be killed. Afterwards no process of the session is left.
     """
-    signal_leader(leader, signal.SIGTERM)
+    signal_group(leader, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
     while leader.alive() and time.monotonic() < deadline:
         if while_waiting:

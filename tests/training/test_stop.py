@@ -1,10 +1,13 @@
 """A stop in each phase of a training, with real processes: quick, the right status, and nothing is left."""
 
+import itertools
 import json
 import os
 import signal
 import time
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from tests.runs import ROOT, make_dataset
@@ -124,8 +127,12 @@ def loaders(settings):
     settings.LOADER_WORKERS = 2
 
 
+def loaders_of(trainer: processes.ProcessId) -> list[psutil.Process]:
+    return [process for process in processes.session_members(trainer) if process.pid != trainer.pid]
+
+
 def with_loaders(training) -> bool:
-    return began(training) and len(processes.session_members(trainer_of(training))) > 2
+    return began(training) and len(loaders_of(trainer_of(training))) > 1
 
 
 def test_a_stop_leaves_no_data_loader_and_they_do_not_keep_it_from_its_checkpoint(
@@ -137,6 +144,22 @@ def test_a_stop_leaves_no_data_loader_and_they_do_not_keep_it_from_its_checkpoin
         trainer = stop(training, people)
     assert training.status == "STOPPED", reason(training)
     assert step_of(newest_complete(training.checkpoints_folder)) == training.step
+    nothing_left(training, trainer)
+
+
+def test_data_loaders_hear_neither_sigterm_nor_sigint(make_training, grace, loaders, people):
+    training = make_training(**ENDLESS)
+    with running(training):
+        wait_for(training, with_loaders)
+        signalled = loaders_of(trainer_of(training))
+        for loader, number in itertools.product(signalled, (signal.SIGTERM, signal.SIGINT)):
+            with suppress(psutil.NoSuchProcess):  # an epoch's loaders end with it
+                loader.send_signal(number)
+        step = training.step
+        wait_for(training, lambda t: t.step > step + 8)
+        trainer = stop(training, people)
+    assert training.status == "STOPPED", reason(training)
+    assert training.attempts == 0
     nothing_left(training, trainer)
 
 

@@ -1,6 +1,7 @@
 """The trainer as the runner sees it: a run folder in, an exit code and files out."""
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.runs import events_of, make_dataset, make_run, start_trainer, tiny_model, train
 from training import algorithms
+from training.processes import ProcessId, kill_session, session_members
 from training.trainer import checkpoints
 
 ALGORITHMS = list(algorithms.PACKAGES)
@@ -143,6 +145,23 @@ def test_a_stop_while_preparing_ends_at_once_without_a_checkpoint(tmp_path):
     assert time.monotonic() - began < 10
     assert checkpoints.all_checkpoints(run / "checkpoints") == []
     assert json.loads((run / "outcome.json").read_text())["exit_code"] == 3
+
+
+def test_ctrl_c_in_a_terminal_ends_the_trainer_and_its_data_loaders(tmp_path):
+    """It reaches the whole group. Of a trainer that was started by hand nothing saves a checkpoint then."""
+    data = make_dataset("image_classification", tmp_path)
+    steps = {"num_train_epochs": 100_000, "logging_steps": 1, "per_device_train_batch_size": 2}
+    run = make_run("image_classification", tmp_path / "run", data, hyperparameters=steps, loader_workers=2)
+    process = start_trainer(run)
+    trainer = ProcessId.of(process.pid)
+    wait_for(lambda: (run / "events.jsonl").exists() and events_of(run, "metric"))
+    wait_for(lambda: len(session_members(trainer)) > 2)
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        assert process.wait(timeout=30) != 0
+        assert session_members(trainer) == []
+    finally:
+        kill_session(trainer)
 
 
 def test_a_killed_training_goes_on_from_its_newest_checkpoint(tmp_path):

@@ -3,6 +3,7 @@
 import io
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -13,7 +14,7 @@ from training.trainer.checkpoints import write_json
 from training.trainer.events import Events, say
 from training.trainer.failures import explain
 from training.trainer.fence import Displaced, Fence
-from training.trainer.stop import Stopped, StopSignal
+from training.trainer.stop import Stopped, StopSignal, deafen_forks
 
 COMPLETE, FAILED, STOPPED, DISK, DISPLACED = 0, 1, 3, 4, 5
 # How often an OpenMP thread that waits for the others looks before it sleeps (libgomp; read when torch is loaded).
@@ -68,16 +69,25 @@ def _train(run: Path, fence: Fence) -> int:
     return COMPLETE
 
 
+def _end_data_loaders() -> None:
+    """Of an epoch that did not come to its end. They hear nothing else, and Python would wait for them."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would take it for a failure
+    for child in multiprocessing.active_children():
+        child.kill()
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -m training.trainer <run folder>")
     for stream in (sys.stdout, sys.stderr):  # class names are in any script, whatever this machine's locale
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    code = main(Path(sys.argv[1]).resolve())
+    deafen_forks()
+    try:
+        code = main(Path(sys.argv[1]).resolve())
+    finally:  # also after a Ctrl-C
+        _end_data_loaders()
     with suppress(OSError):  # a full disk: the code says so
         sys.stdout.flush()
         sys.stderr.flush()
-    for child in multiprocessing.active_children():  # data loaders, on a GPU
-        child.kill()
     os._exit(code)  # the outcome is on disk: no library's exit handler may hang or change the code
