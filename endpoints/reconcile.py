@@ -2,7 +2,7 @@
 
 from endpoints import kept_images, rollup, routes
 from endpoints.models import Endpoint
-from endpoints.services import endpoint_refresh
+from endpoints.services import capacities_order, endpoint_refresh
 from endpoints.services.rollouts import rollouts_decide
 
 
@@ -14,6 +14,7 @@ def run() -> None:
     routes.publish()
     kept_images.sweep()
     rollup.prune()
+    capacities_order()
 
 
 def start_over() -> None:

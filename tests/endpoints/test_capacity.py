@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from endpoints import capacity, services
+from endpoints import capacity, reconcile, services
 from endpoints.capacity import Pace
 from endpoints.models import Stage, StageResource
 from training.errors import Conflict
@@ -64,6 +64,15 @@ def test_it_is_measured_once_by_itself_and_again_on_demand(resource, people, set
     with_card.update(capacity_requested_at=timezone.now() - timedelta(hours=1))  # its worker was killed
     services.capacities_order()
     assert OrmQ.objects.count() == 3
+
+
+def test_the_minutes_reconcile_orders_it(resource, settings):
+    settings.CAPACITY_AUTOMATIC = False
+    reconcile.run()
+    assert not OrmQ.objects.exists()
+    settings.CAPACITY_AUTOMATIC = True
+    reconcile.run()
+    assert OrmQ.objects.count() == 1
 
 
 def test_only_an_active_stage_is_measured(resource, people):
