@@ -29,6 +29,7 @@ KIND_NAMES = {
     "rollout": gettext_noop("Rollout"),
 }
 EVENT_NAMES = {  # what may happen to an object besides a move to another status
+    "capacity": gettext_noop("capacity measurement"),
     "checkpoint": gettext_noop("checkpoint"),
     "checkpoints_removed": gettext_noop("checkpoints removed"),
     "configured": gettext_noop("configured"),

@@ -17,7 +17,7 @@ from console.access import load, load_project
 from console.addresses import absolute
 from console.answers import refuse
 from console.forms.endpoints import EndpointForm
-from console.forms.keys import GRACES, KeyForm
+from console.forms.keys import KeyForm, Line, lines
 from console.forms.rollouts import RolloutForm
 from console.views import rollouts
 from console.views.lists import Column, List, Tab, show
@@ -73,17 +73,20 @@ def endpoint(request: HttpRequest, project: str, pk: str) -> HttpResponse:
 
 
 def page(
-    request: HttpRequest, chosen: Endpoint, key_form: KeyForm | None = None, rollout_form: RolloutForm | None = None
+    request: HttpRequest,
+    chosen: Endpoint,
+    key_form: KeyForm | None = None,
+    rollout_form: RolloutForm | None = None,
+    wrong_key: Line | None = None,
 ) -> HttpResponse:
-    """The list with the detail of one below it."""
+    """The list with the detail of one below it. `wrong_key`: the key whose forms were refused."""
     stages = list(chosen.stages.prefetch_related("resources__model"))
     context = {
         "stages": stages,
         "moving": any(stage.status not in SETTLED for stage in stages),
         "url": absolute(request, chosen.path),
-        "keys": chosen.keys.order_by("revoked", "-created"),
+        "keys": lines(chosen.keys.order_by("revoked", "-created"), wrong_key),
         "key_form": key_form or KeyForm(),
-        "graces": GRACES,
         "events": _events(chosen),
         **rollouts.context(chosen, rollout_form),
     }

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from console.access import load
 from console.answers import refuse
-from console.forms.keys import KeyForm, LimitForm, RotateForm
+from console.forms.keys import KeyForm, LimitForm, Line, RotateForm
 from console.views.endpoints import page, show_key
 from endpoints import services
 from endpoints.models import Endpoint, EndpointKey
@@ -37,23 +37,24 @@ def key_create(request: HttpRequest, project: str, pk: str) -> HttpResponse:
 def key_rotate(request: HttpRequest, project: str, pk: str, prefix: str) -> HttpResponse:
     """The answer is as that of key_create."""
     key = _key(request, project, pk, prefix)
-    form = RotateForm(request.POST)
+    form = RotateForm(request.POST, key=key)
     if form.is_valid():
         made = form.call(services.key_rotate, key=key, user=request.user, **form.cleaned_data)
         if made:
             show_key(request, key.endpoint, made[1])
             return page(request, key.endpoint)
-    return _refused(request, key, form)
+    return page(request, key.endpoint, wrong_key=Line(key, LimitForm(key=key), form))
 
 
 @require_POST
 def key_limit(request: HttpRequest, project: str, pk: str, prefix: str) -> HttpResponse:
+    """A limit that is refused is shown again at its key (?tab=keys)."""
     key = _key(request, project, pk, prefix)
-    form = LimitForm(request.POST)
+    form = LimitForm(request.POST, key=key)
     if form.is_valid():
         form.call(services.key_limit_set, key=key, user=request.user, **form.cleaned_data)
     if form.errors:
-        return _refused(request, key, form)
+        return page(request, key.endpoint, wrong_key=Line(key, form, RotateForm(key=key)))
     messages.success(request, gettext("The limit of the key %(name)s is changed.") % {"name": key.name})
     return _back(key)
 
@@ -71,12 +72,6 @@ def key_revoke(request: HttpRequest, project: str, pk: str, prefix: str) -> Http
 def _key(request: HttpRequest, project: str, pk: str, prefix: str) -> EndpointKey:
     owner = load(request, Endpoint, pk, Role.EDITOR, project)
     return get_object_or_404(EndpointKey.objects.select_related("endpoint"), endpoint=owner, prefix=prefix)
-
-
-def _refused(request: HttpRequest, key: EndpointKey, form: LimitForm | RotateForm) -> HttpResponse:
-    for problems in form.errors.values():
-        messages.error(request, f"{key.name}: {' '.join(map(str, problems))}")
-    return _back(key)
 
 
 def _back(key: EndpointKey) -> HttpResponse:

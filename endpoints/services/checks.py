@@ -70,7 +70,9 @@ def stage_name(endpoint: Endpoint, name: str) -> list[str]:
     if not isinstance(name, str) or not STAGE_NAME.fullmatch(name):
         return [_("A stage name has only lowercase letters and digits, at most 30.")]
     paths = Stage.objects.filter(endpoint=endpoint).values_list("resources__path", flat=True)
-    if name in RESERVED_STAGE_NAMES or name in {path.split("/")[1] for path in paths if path}:
+    if name in RESERVED_STAGE_NAMES:
+        return [_("The name %(name)s is reserved. Choose another one.") % {"name": name}]
+    if name in {path.split("/")[1] for path in paths if path}:
         return [_("%(name)s is also the start of a path of this endpoint. Choose another name.") % {"name": name}]
     if endpoint.stages.filter(name=name).exists():
         return [_("This endpoint has a stage of that name already.")]

@@ -17,6 +17,7 @@ from training.errors import Conflict
 
 LONGEST_GRACE = timedelta(days=7)  # for the programs that still send a key which was rotated
 MOST_CALLS = 1_000_000  # a minute
+LONGEST_LIFE = timedelta(days=36_525)  # a hundred years: a rotated key lives as long again, and years end at 9999
 
 
 @transaction.atomic
@@ -37,8 +38,7 @@ def key_create(
     errors = checks.field_errors(EndpointKey(endpoint=row, name=name), "name") | _limit_errors(calls_per_minute)
     if _living(row).filter(name=name).exists():
         errors["name"] = [_("The endpoint has a key of that name already.")]
-    if expires_at is not None and expires_at <= timezone.now():
-        errors["expires_at"] = [_("Choose a time in the future.")]
+    errors |= _end_errors(expires_at)
     checks.require(errors)
     key, plain = _made(row, name, expires_at, calls_per_minute)
     _noted(key, "key_created", user)
@@ -49,6 +49,15 @@ def _living(endpoint: Endpoint) -> QuerySet[EndpointKey]:
     """The keys that are accepted."""
     unexpired = Q(expiry_date=None) | Q(expiry_date__gt=timezone.now())
     return EndpointKey.objects.filter(unexpired, endpoint=endpoint, revoked=False)
+
+
+def _end_errors(expires_at: datetime | None) -> checks.Errors:
+    now = timezone.now()
+    if expires_at is None or now < expires_at <= now + LONGEST_LIFE:
+        return {}
+    if expires_at <= now:
+        return {"expires_at": [_("Choose a time in the future.")]}
+    return {"expires_at": [_("Choose a time within the next 100 years, or none.")]}
 
 
 def _limit_errors(calls_per_minute: int | None) -> checks.Errors:

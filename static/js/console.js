@@ -101,6 +101,9 @@ document.addEventListener("htmx:responseError", (event) => {
   say(gone ? document.body.dataset.messageGone : document.body.dataset.messageLost);
 });
 
+// A form that was refused may be far down the page: the first thing that is wrong in it has the focus.
+document.querySelector("[aria-invalid='true'], .alert-danger[tabindex]")?.focus();
+
 // A <select data-submit> sends its form when something else is chosen.
 document.addEventListener("change", (event) => {
   if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();

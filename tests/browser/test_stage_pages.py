@@ -223,6 +223,24 @@ def test_images_are_kept_after_a_warning_and_seen_in_the_list(open_page, people,
     assert axe(page) == []
 
 
+def test_the_first_wrong_field_of_a_refused_form_has_the_focus(open_page, people, endpoint):
+    key, _plain = endpoint.keys.model.objects.create_key(endpoint=endpoint, name="camera")
+    page = open_page(people.editor, viewport={"width": 400, "height": 500})
+    page.goto(reverse("endpoint", args=[endpoint.project_id, endpoint.pk]) + "?tab=keys")
+    page.get_by_label("Name of the new key").fill("camera")
+    page.get_by_role("button", name="Create key").click()
+    name = page.get_by_label("Name of the new key")
+    expect(name).to_be_focused()
+    expect(name).to_be_in_viewport()
+    page.get_by_text("Rotate, limit").click()
+    limit = page.locator(f"#id_calls_per_minute_of_{key.prefix}")
+    limit.fill("10000000")
+    page.get_by_role("button", name="Set the limit").click()
+    expect(limit).to_be_focused()
+    expect(limit).to_have_value("10000000")
+    expect(page.get_by_text("Choose a number from 1 to 1000000, or none.")).to_be_visible()
+
+
 def test_a_key_is_rotated_after_a_question(open_page, people, endpoint, axe):
     old, _plain = endpoint.keys.model.objects.create_key(endpoint=endpoint, name="camera")
     page = open_page(people.editor)

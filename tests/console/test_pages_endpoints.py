@@ -114,12 +114,21 @@ def test_a_key_may_have_a_last_day_and_a_limit(editor, endpoint, settings):
     with timezone.override("Asia/Seoul"):
         text = editor.post(f"{of_endpoint('key_create', endpoint)}?tab=keys", values).content.decode()
     row = endpoint.keys.get(name="camera 7")
-    assert row.expiry_date == datetime(2099, 12, 31, 15, tzinfo=UTC)  # the end of that day in Seoul
+    assert row.expiry_date == datetime(2099, 12, 31, 14, 59, 59, tzinfo=UTC)  # the end of that day in Seoul
+    assert ">2099-12-31 23:59</time>" in text
     assert "60 calls per minute" in text
     past = {"name": "camera 8", "expires_at": "2020-01-01"}
     text = editor.post(f"{of_endpoint('key_create', endpoint)}?tab=keys", past).content.decode()
     assert re.search(r'id="id_expires_at_error">Choose a time in the future\.', text)
     assert not endpoint.keys.filter(name="camera 8").exists()
+
+
+def test_a_last_day_at_the_end_of_the_calendar_is_refused_at_its_field(editor, endpoint):
+    values = {"name": "camera 7", "expires_at": "9999-12-31", "calls_per_minute": "60"}
+    text = editor.post(f"{of_endpoint('key_create', endpoint)}?tab=keys", values).content.decode()
+    assert re.search(r'id="id_expires_at_error">Choose a time within the next 100 years, or none\.', text)
+    assert 'value="camera 7"' in text
+    assert not endpoint.keys.filter(name="camera 7").exists()
 
 
 def test_a_key_is_rotated_and_the_new_one_shown_once(editor, endpoint):
@@ -132,7 +141,7 @@ def test_a_key_is_rotated_and_the_new_one_shown_once(editor, endpoint):
     assert endpoint.keys.exclude(pk=old.pk).get(name="camera").is_valid(key)
     assert "no-store" in answer.headers["Cache-Control"]
     assert "Valid until" in text
-    again = editor.post(url, {"grace": "0"}, follow=True).content.decode()
+    again = editor.post(url, {"grace": "0"}).content.decode()
     assert "The key camera has been rotated already." in again
     assert 'id="new-key"' not in again
     assert key not in again
@@ -142,8 +151,11 @@ def test_the_limit_of_a_key_is_changed_and_taken_away(editor, endpoint):
     row, _plain = endpoint.keys.model.objects.create_key(endpoint=endpoint, name="camera")
     url = of_endpoint("key_limit", endpoint, row.prefix)
     assert "60 calls per minute" in editor.post(url, {"calls_per_minute": "60"}, follow=True).content.decode()
-    refused = editor.post(url, {"calls_per_minute": "-1"}, follow=True).content.decode()
-    assert "greater than or equal to 1" in refused
+    refused = editor.post(f"{url}?tab=keys", {"calls_per_minute": "-1"}).content.decode()
+    field = f"id_calls_per_minute_of_{row.prefix}"
+    assert re.search(rf'id="{field}_error">Ensure this value is greater than or equal to 1\.', refused)
+    assert re.search(rf'<input[^>]* value="-1"[^>]* id="{field}"', refused)  # what was typed is still there
+    assert '<details class="key-more" open>' in refused
     assert "60 calls per minute" in refused
     assert "60 calls per minute" not in editor.post(url, {"calls_per_minute": ""}, follow=True).content.decode()
 

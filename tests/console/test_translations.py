@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils.translation import gettext, override
 from django.utils.translation.template import templatize
 
+from console.templatetags.console import EVENT_NAMES
 from tests.console import served
 from training import algorithms, lifecycle
 from training.algorithms.base import Message as Stored
@@ -138,6 +139,22 @@ def test_every_event_is_named_in_korean(korean, browser_of, people, project):
     page = browser_of(people.viewer).get(reverse("dashboard", args=[project.pk]), headers={"Accept-Language": "ko"})
     for word in ("생성", "삭제", "멤버 지정", "키 생성", "기본 스테이지", "다시 연결"):
         assert word in page.content.decode()
+
+
+def recorded() -> set[str]:
+    """What the code writes into an event that is no status."""
+    found = set()
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(attr="record"), args=[_, ast.Constant(value=str(what)), *_]):
+                    found.add(what)
+    return found
+
+
+def test_every_event_that_is_recorded_has_a_name():
+    assert "default_stage" in recorded()
+    assert recorded() - set(EVENT_NAMES) == set()
 
 
 def test_the_browser_s_language_decides(korean, db):

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -50,6 +50,7 @@ def test_a_key_is_refused_once_its_last_moment_has_passed(endpoint, people):
     ("more", "field"),
     [
         ({"expires_at": timezone.now() - timedelta(seconds=1)}, "expires_at"),
+        ({"expires_at": datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)}, "expires_at"),
         ({"calls_per_minute": 0}, "calls_per_minute"),
         ({"calls_per_minute": 10**7}, "calls_per_minute"),
         ({"name": " "}, "name"),

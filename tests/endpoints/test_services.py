@@ -138,6 +138,15 @@ def test_stage_names(endpoint, people, model, name):
     assert set(found) == {"name"}
 
 
+@pytest.mark.parametrize("name", ["v1", "v2", "inference"])
+def test_a_reserved_stage_name_is_called_reserved(project, people, model, name):
+    made, _key = services.endpoint_create(
+        project=project, user=people.owner, name="elsewhere", model=model, resource_path="/other"
+    )
+    found = errors_of(services.stage_create, endpoint=made, user=people.owner, name=name, model=model)
+    assert found["name"] == [f"The name {name} is reserved. Choose another one."]
+
+
 def test_stage_name_and_resource_path_never_mean_the_same_url(endpoint, people, model, project):
     other = colour_model(project, "shades")
     services.resource_add(stage=endpoint.default_stage, user=people.owner, model=other, path="/night/shades")
