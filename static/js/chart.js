@@ -127,14 +127,14 @@ export class Chart {
   /** The times under the axis: of the day, or days when it spans several. */
   clock(times) {
     const days = times.at(-1) - times[0] > 2 * 86400;
-    const form = days ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false };
+    const form = days ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
     return times.map((time) => this.moment(time, form));
   }
 
   at(index) {
     const x = this.data[0][index];
     if (!this.options.time) return `${this.options.text.step} ${x}`;
-    const clock = this.period.step >= 86400 ? {} : { hour: "2-digit", minute: "2-digit" };
+    const clock = this.period.step >= 86400 ? {} : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
     return this.moment(x, { year: "numeric", month: "short", day: "numeric", weekday: "short", ...clock });
   }
 
@@ -193,7 +193,7 @@ export class Chart {
     const table = make("table", "table table-sm table-vcenter mb-0");
     const head = table.createTHead().insertRow();
     for (const text of [this.options.time ? this.options.text.time : this.options.text.step, ...this.description.series.map((one) => one.label)]) {
-      const cell = make("th", "", text);
+      const cell = make("th", head.cells.length ? "text-end" : "", text);
       cell.scope = "col";
       head.append(cell);
     }
@@ -201,7 +201,7 @@ export class Chart {
     for (let index = this.data[0].length - 1; index >= 0; index -= 1) {
       const row = body.insertRow();
       row.insertCell().textContent = this.options.time ? this.at(index) : this.data[0][index];
-      for (const column of this.values.slice(1)) row.insertCell().textContent = short(column[index]);
+      for (const column of this.values.slice(1)) row.append(make("td", "text-end", short(column[index])));
     }
     this.rows.replaceChildren(table);
   }
