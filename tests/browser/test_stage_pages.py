@@ -14,8 +14,10 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from endpoints import routes, statistics
-from endpoints.models import Endpoint
+from endpoints.models import Endpoint, Stage
 from tests.console.small_engine import Engine
+from training import lifecycle
+from training.algorithms.base import Message
 
 pytestmark = pytest.mark.browser
 
@@ -221,6 +223,21 @@ def test_images_are_kept_after_a_warning_and_seen_in_the_list(open_page, people,
     shown = page.get_by_role("img", name=re.compile("Image of the request of"))
     expect(shown).to_have_js_property("naturalWidth", 8, timeout=15_000)
     assert axe(page) == []
+
+
+def test_the_lines_of_an_engine_s_log_stay_on_the_page(open_page, people, endpoint):
+    reason = Message("The model %(model)s cannot be served.\n%(log)s", {"model": "a b", "log": "^" * 400})
+    stage = endpoint.default_stage
+    Stage.objects.filter(pk=stage.pk).update(status="DEPLOY_FAILED", status_reason=reason.as_json())
+    lifecycle.record(stage, "DEPLOY_FAILED", reason=reason)
+    page = open_page(people.viewer, viewport={"width": 400, "height": 800})
+    of_endpoint = [stage.project_id, endpoint.pk]
+    for address in (reverse("stage", args=[*of_endpoint, stage.pk]), reverse("endpoint", args=of_endpoint)):
+        page.goto(address)
+        assert "^^^" in page.locator("main").inner_text()
+        for details in page.locator("main > details").all():
+            details.locator("summary").click()
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
 
 
 def test_the_first_wrong_field_of_a_refused_form_has_the_focus(open_page, people, endpoint):

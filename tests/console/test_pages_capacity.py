@@ -45,3 +45,16 @@ def test_the_capacity_is_measured_again_by_an_editor_and_asks_for_itself_meanwhi
     assert 'hx-trigger="every 3s"' in viewer.get(card).content.decode()
     stage.resources.update(capacity_requested_at=None)
     assert "hx-trigger" not in viewer.get(card).content.decode()
+
+
+def test_a_stage_that_was_never_measured_says_so_and_offers_it(viewer, editor, endpoint):
+    stage = endpoint.default_stage
+    Stage.objects.filter(pk=stage.pk).update(status="ACTIVE")
+    assert "Nothing was measured yet.<" in viewer.get(of_stage("stage", stage)).content.decode()
+    text = editor.get(of_stage("stage", stage)).content.decode()
+    assert "&nbsp;Measure<" in text
+    Stage.objects.filter(pk=stage.pk).update(status="DEPLOY_FAILED")
+    assert (
+        "Nothing was measured yet: it is, once the stage is ACTIVE."
+        in viewer.get(of_stage("stage", stage)).content.decode()
+    )
