@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import mimetypes
 from typing import Any
 
@@ -87,9 +88,11 @@ def _parameters(request: HttpRequest, resource: StageResource) -> dict[str, Any]
     if resource.model.algorithm != "object_detection":
         return {}
     try:
-        return {"parameters": {"threshold": float(request.POST.get("threshold", "")), "scores": True}}
+        threshold = float(request.POST.get("threshold", ""))
     except ValueError:
-        return {"parameters": {"scores": True}}
+        threshold = math.nan
+    given = {"threshold": threshold} if math.isfinite(threshold) else {}  # JSON has no words for the others
+    return {"parameters": {**given, "scores": True}}
 
 
 def _resource(request: HttpRequest, chosen: Stage) -> StageResource:

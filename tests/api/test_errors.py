@@ -9,6 +9,8 @@ BAD_REQUESTS = [
     ("put", "/api/v1/trainings/", {}, 405, "method_not_allowed"),
     ("post", "/api/v1/trainings/", {}, 400, "invalid"),
     ("get", "/api/v1/trainings/?page=99", None, 404, "not_found"),
+    ("get", f"/api/v1/trainings/?page={10**20}", None, 404, "not_found"),
+    ("get", f"/api/v1/trainings/?page={'9' * 5000}", None, 404, "not_found"),
     ("get", "/api/v1/trainings/?status=DONE", None, 400, "invalid"),
     ("get", "/api/v1/trainings/?ordering=colour", None, 400, "invalid"),
 ]
@@ -32,6 +34,27 @@ def test_a_body_that_is_not_json(api, people, project):
 def test_a_body_of_another_kind(api, people, project):
     answer = api(people.editor).post("/api/v1/datasets/", {"name": "x"}, format="json")
     assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "9" * 5000])
+@pytest.mark.parametrize("field", ["timeout_minutes", "early_stopping", "hyperparameters.save_steps"])
+def test_a_number_that_python_cannot_read_is_refused_by_its_field(api, people, dataset, field, number):
+    group, _, name = field.rpartition(".")
+    given = f'"{group}": {{"{name}": {number}}}' if group else f'"{name}": {number}'
+    body = f'{{"name": "x", "dataset": "{dataset.pk}", {given}}}'
+    answer = api(people.editor).post("/api/v1/trainings/", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert list(answer.json()["error"]["fields"]) == [field]
+    assert "sys." not in answer.content.decode()
+
+
+@pytest.mark.parametrize("value", [10**20, 1e300])
+def test_a_hyperparameter_that_nothing_can_count_is_refused_with_the_largest(api, people, dataset, value):
+    wanted = {"name": "x", "dataset": dataset.pk, "hyperparameters": {"per_device_train_batch_size": value}}
+    answer = api(people.editor).post("/api/v1/trainings/", wanted, format="json")
+    assert answer.status_code == 400
+    fields = answer.json()["error"]["fields"]
+    assert "1000000000 at most" in fields["hyperparameters.per_device_train_batch_size"][0]
 
 
 @pytest.mark.parametrize("address", ["experiments", "trainings"])

@@ -154,7 +154,7 @@ def test_a_wrong_offset_is_a_conflict_and_writes_nothing(client_of, begin, peopl
     client = client_of(people.editor)
     path = begin(client, 100)
     patch(client, path, 0, b"x" * 10)
-    for wrong in (0, 11, 90):
+    for wrong in (0, 11, 90, 10**20, int("9" * 4000)):
         answer = patch(client, path, wrong, b"y" * 10)
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
     assert offset(client, path) == 10
@@ -180,7 +180,10 @@ def test_more_than_was_announced_or_may_be_is_refused(client_of, begin, people, 
     assert offset(client, path) == 0
     settings.UPLOAD_MAX_BYTES = 1000
     told = metadata(name="more", algorithm="image_classification")
-    assert client.post(PATH, headers={"Upload-Length": "1001", **told}).status_code == 413
+    for length in ("1001", str(10**20), "9" * 5000):
+        answer = client.post(PATH, headers={"Upload-Length": length, **told})
+        assert answer.status_code == 413
+        assert "1000 bytes" in answer.json()["error"]["message"]
 
 
 def test_only_who_began_it_may_go_on(client_of, begin, people):

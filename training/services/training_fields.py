@@ -14,6 +14,7 @@ from training.services.naming import Errors, name_errors
 WEIGHTS = ("auto", "pretrained", "scratch")
 DEVICES = ("auto", "cpu", "cuda")
 LONGEST_PATIENCE = 1000  # epochs
+LARGEST_NUMBER = 10**9  # of a hyperparameter without an end to its range: PyTorch cannot count much further
 
 
 def clean_training(*, project: Project, name: str, description: str, **given: Any) -> tuple[dict[str, Any], Errors]:
@@ -68,6 +69,11 @@ def _hyperparameters(algorithm: str, values: Any, errors: Errors) -> dict[str, i
     for name, message in wrong.items():
         field = name if name == "hyperparameters" else f"hyperparameters.{name}"
         errors[field] = [ValidationError(_(message.text), params=dict(message.params))]
+    for name, value in cleaned.items():
+        if value > LARGEST_NUMBER:
+            text = _("%(name)s is %(value)s. Choose a smaller number, %(most)s at most.")
+            shown = {"name": name, "value": f"{value:g}", "most": LARGEST_NUMBER}
+            errors[f"hyperparameters.{name}"] = [text % shown]
     return cleaned
 
 
