@@ -164,6 +164,12 @@ def filename(path: str) -> str:
 
 
 @register.filter
+def first_line(text: str) -> str:
+    """What happened, without the log's lines that follow."""
+    return text.partition("\n")[0]
+
+
+@register.filter
 def get(mapping: dict[str, Any], key: str) -> Any:
     return mapping.get(key)
 

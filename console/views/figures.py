@@ -71,7 +71,7 @@ def stage_statistics(request: HttpRequest, project: str, endpoint: str, pk: str)
 
 
 def _charts(rows: list[dict[str, Any]], requests: str) -> list[dict[str, Any]]:
-    unit, size = next(pair for pair in UNITS if _most_bytes(rows) >= pair[1] or pair[1] == 1)
+    unit, size = _data_unit(rows)
     charts: list[dict[str, Any]] = [
         {"title": requests, "stacked": True, "series": _series(rows, KINDS)},
         {"title": gettext("Time to answer, in ms"), "series": _series(rows, TIMES)},
@@ -84,8 +84,11 @@ def _charts(rows: list[dict[str, Any]], requests: str) -> list[dict[str, Any]]:
     return charts
 
 
-def _most_bytes(rows: list[dict[str, Any]]) -> int:
-    return max(row[name] for row in rows for name, _label, _tone in BYTES)
+def _data_unit(rows: list[dict[str, Any]]) -> tuple[str, int]:
+    """The unit in which the smaller of both series can be read, if the larger one then has at most six digits."""
+    small, large = sorted(max(row[name] for row in rows) for name, _label, _tone in BYTES)
+    fitting = [pair for pair in UNITS if large / pair[1] < 1e6] or [UNITS[0]]
+    return next((pair for pair in fitting if (small or large) >= pair[1]), fitting[-1])
 
 
 def _series(rows: list[dict[str, Any]], names: Iterable[tuple[str, Any, str]], unit: int = 1) -> list[dict[str, Any]]:

@@ -201,7 +201,7 @@ export class Chart {
     for (let index = this.data[0].length - 1; index >= 0; index -= 1) {
       const row = body.insertRow();
       row.insertCell().textContent = this.options.time ? this.at(index) : this.data[0][index];
-      for (const column of this.values.slice(1)) row.append(make("td", "text-end", short(column[index])));
+      for (const column of this.values.slice(1)) row.append(make("td", "text-end text-nowrap", short(column[index])));
     }
     this.rows.replaceChildren(table);
   }

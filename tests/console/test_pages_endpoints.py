@@ -96,6 +96,14 @@ def test_an_endpoint_with_more_stages_names_those_in_the_way(editor, model, endp
     assert endpoint.status == "DELETE_IN_PROGRESS"
 
 
+def test_the_list_of_stages_says_what_failed_without_the_engines_log(viewer, endpoint):
+    reason = {"text": "The model %(model)s cannot be served.\n%(log)s", "params": {"model": "a", "log": "File x.py"}}
+    Stage.objects.update(status="DEPLOY_FAILED", status_reason=reason)
+    text = viewer.get(of_endpoint("endpoint", endpoint)).content.decode()
+    assert "The model a cannot be served.<" in text
+    assert "File x.py" not in text
+
+
 def test_keys_are_made_shown_once_and_revoked(editor, endpoint):
     text = editor.post(f"{of_endpoint('key_create', endpoint)}?tab=keys", {"name": "camera 7"}).content.decode()
     key = re.search(r'<code id="new-key">([^<]+)</code>', text)[1]

@@ -261,3 +261,22 @@ def test_a_viewer_sees_no_button_that_changes_anything(viewer, model, endpoint):
         actions = re.findall(r'<form[^>]*method="post"[^>]*action="([^"]+)"', content)
         assert all(action.endswith("/try/") for action in actions), actions
         assert "/stages/new/" not in content
+
+
+@pytest.mark.parametrize(
+    ("received", "answered", "unit"),
+    [
+        (4 * 2**30, 2**20, "MB"),  # in GB the answers would be 0.000977
+        (4 * 2**30, 2**30, "GB"),
+        (4 * 2**30, 200, "MB"),  # in B the requests would be 4,294,967,296
+        (2 * 2**20, 0, "MB"),
+        (700, 80, "B"),
+        (10**18, 10**18, "GB"),
+    ],
+)
+def test_data_is_charted_in_a_unit_that_both_series_can_be_read_in(viewer, endpoint, received, answered, unit):
+    stage = endpoint.default_stage
+    call = statistics.Call(stage.pk, timezone.now(), "/inference", 200, 5, bytes_in=received, bytes_out=answered)
+    statistics.write([call])
+    charts = viewer.get(of_stage("stage_statistics", stage)).json()["charts"]
+    assert charts[2]["title"] == f"Data, in {unit}"
