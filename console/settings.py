@@ -221,6 +221,7 @@ RECONCILERS = [
 
 # --- Limits ---------------------------------------------------------------------------------
 UPLOAD_EXPIRY_DAYS = env.int("UPLOAD_EXPIRY_DAYS", default=7)  # for an interrupted upload that nobody goes on with
+UPLOAD_STALLED_SECONDS = env.int("UPLOAD_STALLED_SECONDS", default=60)  # with no byte: its page tries it again
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=20 * 1024**3)
 ZIP_MAX_ENTRIES = env.int("ZIP_MAX_ENTRIES", default=1_000_000)
 ZIP_MAX_BYTES = env.int("ZIP_MAX_BYTES", default=100 * 1024**3)  # of everything in it, unpacked

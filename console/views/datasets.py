@@ -96,6 +96,7 @@ def dataset_create(request: HttpRequest, project: str) -> HttpResponse:
         "heading": DATASETS.create_label,
         "algorithms": algorithms.all_algorithms(),
         "limit": settings.UPLOAD_MAX_BYTES,
+        "stalled": settings.UPLOAD_STALLED_SECONDS,
         "unfinished": unfinished_uploads(owner, request.user),
         "sentences": UPLOAD_SENTENCES,
         "can_import": bool(sources.available()),

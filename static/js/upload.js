@@ -8,10 +8,10 @@
   const input = document.getElementById("id_file");
   const by = (id) => document.getElementById(id);
   const PIECE = 128 * 1024 * 1024; // bytes a request: a proxy that keeps whole requests must not have to keep 20 GB
-  const STALLED = 60000; // ms without a byte after which a line counts as dead that nobody has hung up
+  const STALLED = Number(form.dataset.stalled) * 1000; // ms without a byte or an answer: the line is dead, though nobody hung up
   const DELAYS = Array.from({ length: 5000 }, (_, attempt) => Math.min(20000, 500 * 2 ** attempt)); // for a day
   let upload = null; // tus.Upload, from the first byte to the last, pauses included
-  let moved = 0; // when the last byte went
+  let moved = 0; // when the last byte went, or the last request began
   let state = "idle"; // idle, sending, waiting (for the connection), paused
   let suggested = ""; // the name that was taken from a file, as long as nobody changed it
 
@@ -69,7 +69,10 @@
       chunkSize: PIECE,
       retryDelays: DELAYS,
       storeFingerprintForResuming: false, // the server knows what is unfinished, and tells every browser
-      onBeforeRequest: (request) => request.setHeader("X-CSRFToken", csrfToken()),
+      onBeforeRequest: (request) => {
+        moved = performance.now();
+        request.setHeader("X-CSRFToken", csrfToken());
+      },
       onUploadUrlAvailable: () => { upload.options.endpoint = null; },
       onProgress: (loaded, total) => progressed(loaded, total),
       onShouldRetry: retries,
@@ -86,8 +89,12 @@
 
   function goOn() {
     complain("");
-    moved = performance.now();
     enter("sending");
+    start();
+  }
+
+  function start() {
+    moved = performance.now();
     upload.start();
   }
 
@@ -221,11 +228,13 @@
   async function tryAgain() {
     enter("waiting");
     await upload.abort(); // instead of waiting for the next attempt, or for an answer that will not come
-    if (state === "waiting") goOn();
+    if (state === "waiting") start(); // which is no sending yet: a proxy may take this request, too, and never answer
   }
 
   addEventListener("online", () => { if (state === "waiting") tryAgain(); });
-  setInterval(() => { if (state === "sending" && performance.now() - moved > STALLED) tryAgain(); }, 1000);
+  setInterval(() => {
+    if (["sending", "waiting"].includes(state) && performance.now() - moved > STALLED) tryAgain();
+  }, 1000);
   addEventListener("beforeunload", (event) => {
     if (["sending", "waiting"].includes(state)) event.preventDefault(); // leaving would interrupt it: the browser asks
   });
