@@ -1,8 +1,12 @@
 """`make demo`: the journey itself against a whole console, and what it says when it cannot go on."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from knox.models import AuthToken
 
@@ -54,6 +58,18 @@ def test_there_is_no_console():
 def test_there_is_no_such_user(ready):
     with pytest.raises(CommandError, match="no user 'admin'"):
         call_command("console_demo", url=ready)
+
+
+def test_the_running_console_has_another_home(ready, tmp_path):
+    command = [sys.executable, "manage.py", "console_demo", "--url", ready]
+    environment = os.environ | {"CONSOLE_HOME": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path}/none.sqlite3"}
+    environment["DJANGO_SETTINGS_MODULE"] = "console.settings"
+    found = subprocess.run(
+        command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert found.returncode == 1
+    assert "set CONSOLE_HOME to the running one's" in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 def test_the_token_is_wrong(ready):

@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from knox.models import AuthToken
 
 from console.demo import PLANS, Demo
@@ -65,7 +66,11 @@ class Command(BaseCommand):
         if options["token"]:
             yield options["token"]
             return
-        user = get_user_model().objects.filter(username=options["user"]).first()
+        try:
+            user = get_user_model().objects.filter(username=options["user"]).first()
+        except DatabaseError as error:  # no table yet: the console that answers has another home
+            text = f"No console was ever started in {settings.CONSOLE_HOME}: set CONSOLE_HOME to the running one's."
+            raise CommandError(text) from error
         if user is None:
             raise CommandError(
                 f"There is no user {options['user']!r} in the database of this CONSOLE_HOME: give --token."
