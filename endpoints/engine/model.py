@@ -24,7 +24,7 @@ from endpoints.engine.errors import (
 )
 from endpoints.engine.instances import ImageFile, NetworkInput, Pixels
 from training import algorithms
-from training.algorithms.images import TooManyPixels, open_rgb
+from training.algorithms.images import TooManyPixels, load_pixels
 
 MAX_PIXELS = 100_000_000  # of one image: a file of a few kB may decode to gigabytes
 QUICK_BYTES, QUICK_PIXELS, QUICK_FORMATS = 2**14, 128 * 128, ("PNG", "JPEG")  # decoded in about 0.2 ms
@@ -56,11 +56,7 @@ class ServedModel:
         sizes: list[tuple[int, int]] = []
         total = 0
         for index, instance in enumerate(instances):
-            if isinstance(instance, NetworkInput):
-                array, size = instance.array, instance.array.shape[:0:-1]
-            else:
-                image = _image(instance, index)
-                array, size = self.predict.preprocess(image, self.manifest["preprocessing"]), image.size
+            array, size = self._input(instance, index)
             total += array.nbytes
             if total > self._max_request_bytes:
                 problem = f"This model takes at most {index} of these images in one request."
@@ -68,6 +64,28 @@ class ServedModel:
             arrays.append(array)
             sizes.append(size)
         return arrays, sizes
+
+    def _input(self, instance: Any, index: int) -> tuple[np.ndarray, tuple[int, int]]:
+        """-> (the network's input, the image's (width, height)). Raises what `_bytes` and `_load` raise."""
+        if isinstance(instance, NetworkInput):
+            return instance.array, instance.array.shape[:0:-1]
+        if isinstance(instance, Pixels):
+            image = Image.fromarray(instance.array)
+            return self.predict.preprocess(image, self.manifest["preprocessing"]), image.size
+        if isinstance(instance, ImageFile):
+            return self._load(instance.data, instance.field)
+        return self._load(_bytes(instance, index), f"instances[{index}].data")
+
+    def _load(self, data: bytes, field: str) -> tuple[np.ndarray, tuple[int, int]]:
+        """Raises NotAnImage or ImageTooLarge. The size is looked at before a pixel is decoded."""
+        try:
+            return load_pixels(io.BytesIO(data), self.predict.input_size, self.manifest["preprocessing"], MAX_PIXELS)
+        except TooManyPixels as error:
+            raise _too_large(field, str(error)) from error
+        except Image.DecompressionBombError as error:
+            raise _too_large(field, "The image") from error
+        except Exception as error:  # Pillow's many decoders raise whatever they like on a broken file
+            raise NotAnImage(field, "Is not an image that can be read.") from error
 
     def is_quickly_decoded(self, instances: Sequence[Any]) -> bool:
         """Whether handing the work to a thread would take longer: one small file of a small image, by its own words."""
@@ -93,15 +111,6 @@ class ServedModel:
         return answers
 
 
-def _image(instance: Any, index: int) -> Image.Image:
-    """An RGB image. Raises what `_bytes` and `_open` raise."""
-    if isinstance(instance, Pixels):
-        return Image.fromarray(instance.array)
-    if isinstance(instance, ImageFile):
-        return _open(instance.data, instance.field)
-    return _open(_bytes(instance, index), f"instances[{index}].data")
-
-
 def _bytes(instance: Any, index: int) -> bytes:
     """The image file of one instance. Raises InvalidInstances or NotBase64, naming its index."""
     if not isinstance(instance, dict) or "data" not in instance:
@@ -124,18 +133,6 @@ def from_base64(text: str, field: str) -> bytes:
         raise NotBase64(field, "Is not base64.") from error
 
 
-def _open(data: bytes, field: str) -> Image.Image:
-    """Raises NotAnImage or ImageTooLarge. The size is looked at before a pixel is decoded."""
-    try:
-        return open_rgb(io.BytesIO(data), MAX_PIXELS)
-    except TooManyPixels as error:
-        raise _too_large(field, str(error)) from error
-    except Image.DecompressionBombError as error:
-        raise _too_large(field, "The image") from error
-    except Exception as error:  # Pillow's many decoders raise whatever they like on a broken file
-        raise NotAnImage(field, "Is not an image that can be read.") from error
-
-
 def _is_small(data: Any) -> bool:
     """Whether an image file, or its base64, is a small one of a small image. What cannot be read is none."""
     if not isinstance(data, str | bytes) or len(data) > QUICK_BYTES:
@@ -144,7 +141,7 @@ def _is_small(data: Any) -> bool:
         file = pybase64.b64decode(data) if isinstance(data, str) else data
         with Image.open(io.BytesIO(file), formats=QUICK_FORMATS) as image:
             return image.width * image.height <= QUICK_PIXELS
-    except Exception:  # as in _open
+    except Exception:  # as in _load
         return False
 
 

@@ -6,10 +6,11 @@ import io
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tests.runs import picture
 from training.algorithms.image_classification import predict as classification
+from training.algorithms.images import load_pixels, open_rgb
 from training.algorithms.object_detection import predict as detection
 from training.algorithms.semantic_segmentation import predict as segmentation
 
@@ -167,3 +168,47 @@ def test_detection_boxes_stay_inside_the_image():
 )
 def test_wrong_parameters_are_named(module, parameters, wrong):
     assert list(module.parameter_errors(parameters)) == wrong
+
+
+def phone_photo(orientation: int = 1) -> bytes:
+    """A JPEG of 1611 x 1207 pixels with soft shapes and noise, turned to the eye by its EXIF orientation."""
+    random = np.random.default_rng(7)
+    shapes = Image.fromarray(random.integers(0, 256, (9, 12, 3), dtype=np.uint8)).resize((1611, 1207))
+    noisy = np.asarray(shapes) + random.normal(0, 6, (1207, 1611, 1))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    file = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=80, exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(
+    ("predict", "preprocessing"),
+    [
+        (classification, classification.preprocessing({"input_size": 28}, {})),
+        (segmentation, SEGMENTS["preprocessing"]),
+        (detection, detection.preprocessing({}, {"median_size": (320, 320)})),
+    ],
+    ids=["classification", "segmentation", "detection"],
+)
+def test_a_large_jpeg_is_seen_at_its_own_size_and_upright_though_decoded_at_a_fraction(
+    predict, preprocessing, orientation
+):
+    photo = phone_photo(orientation)
+    upright = open_rgb(io.BytesIO(photo))
+    pixels, size = load_pixels(io.BytesIO(photo), predict.input_size, preprocessing)
+    assert size == upright.size
+    expected = predict.preprocess(upright, preprocessing)
+    assert pixels.shape == expected.shape
+    assert abs(pixels - expected).max() * 255 * max(preprocessing["std"]) < 15  # an eighth moves the most
+
+
+def test_a_model_of_before_the_fractions_sees_the_pixels_it_was_trained_on():
+    photo = phone_photo()
+    preprocessing = classification.preprocessing({"input_size": 28}, {})
+    drafted, _ = load_pixels(io.BytesIO(photo), classification.input_size, preprocessing)
+    del preprocessing["draft_gap"]
+    pixels, _ = load_pixels(io.BytesIO(photo), classification.input_size, preprocessing)
+    assert (pixels == classification.preprocess(open_rgb(io.BytesIO(photo)), preprocessing)).all()
+    assert (pixels != drafted).any()

@@ -6,20 +6,29 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.algorithms.images import IMAGENET_MEAN, IMAGENET_STD, resized_pixels
+from training.algorithms.images import DRAFT_GAP, IMAGENET_MEAN, IMAGENET_STD, Size, resized_pixels
 
 PARAMETERS: tuple[str, ...] = ()
 
 
 def preprocessing(hyperparameters: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, Any]:
     """What model.json stores under "preprocessing". `dataset` is dataset.json."""
-    return {"input_size": hyperparameters["input_size"], "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    return {
+        "input_size": hyperparameters["input_size"],
+        "mean": list(IMAGENET_MEAN),
+        "std": list(IMAGENET_STD),
+        "draft_gap": DRAFT_GAP,
+    }
+
+
+def input_size(size: Size, preprocessing: Mapping[str, Any]) -> Size:
+    """What an image of `size` is resized to. The sides are squashed to a square, nothing is cut off."""
+    return preprocessing["input_size"], preprocessing["input_size"]
 
 
 def preprocess(image: Image.Image, preprocessing: Mapping[str, Any]) -> np.ndarray:
-    """RGB image -> (3, input_size, input_size) float32. The sides are squashed to a square, nothing is cut off."""
-    side = preprocessing["input_size"]
-    return resized_pixels(image, (side, side), preprocessing)
+    """RGB image -> (3, input_size, input_size) float32."""
+    return resized_pixels(image, input_size(image.size, preprocessing), preprocessing)
 
 
 def batch(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

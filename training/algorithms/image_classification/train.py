@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, ResNetConfig, ResNetForImageClassifica
 
 from training.algorithms.image_classification import predict
 from training.algorithms.image_classification.metrics import Accumulator
-from training.algorithms.images import open_rgb
+from training.algorithms.images import load_pixels
 from training.trainer.building import Labels, from_folder, label_fields
 from training.trainer.records import Record, read_records
 from training.trainer.weights import Weights
@@ -58,7 +58,7 @@ class Data(Dataset[Record]):
 
     def __getitem__(self, index: int) -> Record:
         record = self.records[index]
-        pixels = predict.preprocess(open_rgb(self.root / record["image"]), self.preprocessing)
+        pixels, _ = load_pixels(self.root / record["image"], predict.input_size, self.preprocessing)
         if self.seed is not None:  # depends on nothing but these three: a resumed training sees the same images
             pixels = augment(pixels, np.random.default_rng((self.seed, self.epoch, index)))
         return {"pixels": pixels, "label": record["label"]}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.algorithms.images import IMAGENET_MEAN, IMAGENET_STD, resized_pixels
+from training.algorithms.images import DRAFT_GAP, IMAGENET_MEAN, IMAGENET_STD, Size, resized_pixels
 
 PARAMETERS = ("threshold", "scores")
 SHORTEST, LONGEST = (320, 800), 1333  # DETR's own are 800 and 1333
@@ -34,10 +34,11 @@ def preprocessing(hyperparameters: Mapping[str, Any], dataset: Mapping[str, Any]
         "longest": LONGEST,
         "mean": list(IMAGENET_MEAN),
         "std": list(IMAGENET_STD),
+        "draft_gap": DRAFT_GAP,
     }
 
 
-def input_size(size: tuple[int, int], preprocessing: Mapping[str, Any]) -> tuple[int, int]:
+def input_size(size: Size, preprocessing: Mapping[str, Any]) -> Size:
     """Image (width, height) -> what it is resized to: the shorter side as wanted, the longer within its limit."""
     scale = min(preprocessing["shortest"] / min(size), preprocessing["longest"] / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

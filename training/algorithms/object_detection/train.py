@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from transformers import DetrConfig, DetrForObjectDetection, PreTrainedModel
 from transformers.models.detr.modeling_detr import DetrFrozenBatchNorm2d
 
-from training.algorithms.images import open_rgb
+from training.algorithms.images import load_pixels
 from training.algorithms.object_detection import predict
 from training.algorithms.object_detection.metrics import Accumulator
 from training.trainer.building import Labels, from_folder, label_fields
@@ -110,7 +110,7 @@ class Data(Dataset[Record]):
 
     def __getitem__(self, index: int) -> Record:
         record = self.records[index]
-        pixels = predict.preprocess(open_rgb(self.root / record["image"]), self.preprocessing)
+        pixels, _ = load_pixels(self.root / record["image"], predict.input_size, self.preprocessing)
         boxes, classes = targets(record)
         if self.seed is not None:  # depends on nothing but these three: a resumed training sees the same images
             pixels, boxes = augment(pixels, boxes, np.random.default_rng((self.seed, self.epoch, index)))

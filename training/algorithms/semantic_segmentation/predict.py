@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.algorithms.images import IMAGENET_MEAN, IMAGENET_STD, resized_pixels
+from training.algorithms.images import DRAFT_GAP, IMAGENET_MEAN, IMAGENET_STD, Size, resized_pixels
 
 PARAMETERS = ("format",)
 FORMATS = ("array", "png")
@@ -20,12 +20,23 @@ Neighbours = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def preprocessing(hyperparameters: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, Any]:
     """What model.json stores under "preprocessing"."""
-    return {"width": SIDE, "height": SIDE, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    return {
+        "width": SIDE,
+        "height": SIDE,
+        "mean": list(IMAGENET_MEAN),
+        "std": list(IMAGENET_STD),
+        "draft_gap": DRAFT_GAP,
+    }
+
+
+def input_size(size: Size, preprocessing: Mapping[str, Any]) -> Size:
+    """What an image of `size` is resized to."""
+    return preprocessing["width"], preprocessing["height"]
 
 
 def preprocess(image: Image.Image, preprocessing: Mapping[str, Any]) -> np.ndarray:
     """RGB image -> (3, 512, 512) float32."""
-    return resized_pixels(image, (preprocessing["width"], preprocessing["height"]), preprocessing)
+    return resized_pixels(image, input_size(image.size, preprocessing), preprocessing)
 
 
 def batch(arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, SegformerConfig, SegformerForSemanticSegmentation
 
-from training.algorithms.images import open_mask, open_rgb
+from training.algorithms.images import load_pixels, open_mask
 from training.algorithms.semantic_segmentation import predict
 from training.algorithms.semantic_segmentation.head import TrainedHead
 from training.algorithms.semantic_segmentation.metrics import Accumulator
@@ -86,7 +86,7 @@ class Data(Dataset[Record]):
 
     def __getitem__(self, index: int) -> Record:
         record = self.records[index]
-        pixels = predict.preprocess(open_rgb(self.root / record["image"]), self.preprocessing)
+        pixels, _ = load_pixels(self.root / record["image"], predict.input_size, self.preprocessing)
         size = (self.preprocessing["width"], self.preprocessing["height"])
         ids = Image.fromarray(open_mask(self.root / record["mask"])).resize(size, Image.Resampling.NEAREST)
         mask = class_indices(np.asarray(ids), self.ids)
