@@ -11,9 +11,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -39,7 +38,7 @@ class Runtime(Protocol):
 
 
 class Batching(NamedTuple):
-    """`pixels` of input share a run at most; `window` is how many seconds to wait for images that are being decoded;
+    """`pixels` of input share a run at most; `window` is how many seconds to wait for images that are on their way;
     `pixel_seconds` is what a pixel takes in a full batch, 0 if nobody knows."""
 
     pixels: int
@@ -102,7 +101,7 @@ class Batcher:
         self._max_waiting_bytes = max_waiting_bytes
         self.batching = batching or Batching(runtime.batch_pixels)
         self._jobs: deque[Job] = deque()
-        self._coming = 0  # requests that are being decoded
+        self._coming: set[Hashable] = set()  # requests that are being decoded, or wait for that
         self._run_ends = 0.0  # when the run that is under way is expected to end
         self._changed = threading.Condition()
         self._closed = False
@@ -118,24 +117,25 @@ class Batcher:
         self._batching = batching
         self._pixel_seconds = batching.pixel_seconds
 
-    @contextmanager
-    def coming(self, images: int, pixels: int, deadline: float) -> Iterator[None]:
-        """Around the decoding of a request. Raises DeadlinePassed when it cannot be answered in time.
-
-        `pixels`: of one of its images, once it is resized; about.
-        """
+    def expect(self, request: Hashable) -> None:
+        """Its images come as soon as they are decoded: those that wait already may wait for them."""
         with self._changed:
-            self._check_time(images * pixels, deadline)
-            self._coming += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._coming -= 1
+            self._coming.add(request)
+
+    def forget(self, request: Hashable) -> None:
+        """Nobody need wait for it any more."""
+        with self._changed:
+            if request in self._coming:
+                self._coming.discard(request)
                 self._changed.notify()
 
-    def submit(self, arrays: Sequence[np.ndarray], deadline: float = math.inf) -> Job:
-        """Queue all images of a request, or none.
+    def check_time(self, images: int, pixels: int, deadline: float) -> None:
+        """Raises DeadlinePassed when so many images of about so many pixels each cannot be answered in time."""
+        with self._changed:
+            self._check_time(images * pixels, deadline)
+
+    def submit(self, arrays: Sequence[np.ndarray], deadline: float = math.inf, request: Hashable = None) -> Job:
+        """Queue all images of a request, or none. A `request` that was expected has come then.
 
         Raises TooBusy when they do not fit, DeadlinePassed when their turn would come too late, NotReady after close().
         """
@@ -151,6 +151,7 @@ class Batcher:
             if self._jobs and waiting * PIXEL_BYTES > self._max_waiting_bytes:
                 raise TooBusy("Too many requests are waiting for this model.")
             self._jobs.append(job)
+            self._coming.discard(request)
             self._changed.notify()
         return job
 

@@ -11,7 +11,7 @@ SIZES = (1, 2, 4, 8, 16, 32)
 SECONDS = 1.0  # for the whole curve: a deployment waits for it
 PASSES = 10  # through all sizes, if there is time: what else the machine does meets them alike; the quickest run counts
 WORTH = 0.95  # a larger batch is taken only when it saves a twentieth of an image's time
-LONGEST_WINDOW_MS = 5.0
+LONGEST_WINDOW_MS = 10.0  # about what decoding a photo for each of eight callers takes on two cores
 
 
 class Point(NamedTuple):
@@ -85,10 +85,11 @@ def batch_size(curve: Sequence[Point]) -> int:
 
 
 def window_ms(curve: Sequence[Point]) -> float:
-    """How long to wait for a second image that is being decoded: half of what sharing a run with it saves.
+    """How long to wait for images that are being decoded: half of what sharing a full run with them saves.
 
-    0 where it saves less than a fifth of a run, as on most CPUs: the run itself is the better use of that time.
+    0 where it saves less than a fifth of each image's run, as of large images on most CPUs: the run itself is the
+    better use of that time.
     """
-    by_size = {point.batch: point.ms for point in curve}
-    saved = 2 * by_size[1] - by_size.get(2, 2 * by_size[1])
-    return round(min(saved / 2, LONGEST_WINDOW_MS), 3) if saved > by_size[1] / 5 and batch_size(curve) > 1 else 0.0
+    alone, full = curve[0], next(point for point in curve if point.batch == batch_size(curve))
+    saved = alone.ms - full.per_image
+    return round(min(saved * full.batch / 2, LONGEST_WINDOW_MS), 3) if saved > alone.ms / 5 else 0.0

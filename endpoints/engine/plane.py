@@ -87,6 +87,7 @@ class DataPlane:
         """-> (the network's outputs for each instance, its image's (width, height)). Raises EngineError."""
         ticket = TICKET.get(None) or Ticket()
         ticket.images = len(instances)
+        self._batcher.expect(ticket)
         try:
             if self._image_pixels <= QUICK_PIXELS and self.model.is_quickly_decoded(instances):
                 job, sizes = self._queue(instances, ticket)
@@ -96,14 +97,16 @@ class DataPlane:
         except asyncio.CancelledError:
             ticket.give_up()
             raise
+        finally:
+            self._batcher.forget(ticket)
         ticket.batch_size = job.batch_size
         return rows, sizes
 
     def _queue(self, instances: Sequence[Any], ticket: Ticket) -> tuple[Job, list[tuple[int, int]]]:
         """Decode the images and put them before the model, in one thread."""
-        with self._batcher.coming(len(instances), self._image_pixels, ticket.deadline):
-            arrays, sizes = self.model.decode(instances)
-        ticket.job = job = self._batcher.submit(arrays, ticket.deadline)
+        self._batcher.check_time(len(instances), self._image_pixels, ticket.deadline)
+        arrays, sizes = self.model.decode(instances)
+        ticket.job = job = self._batcher.submit(arrays, ticket.deadline, ticket)
         if ticket.is_gone:
             job.future.cancel()
         return job, sizes

@@ -166,8 +166,8 @@ def test_request_that_cannot_be_answered_in_its_time_is_refused_before_it_waits(
         assert toy.begun.wait(5)
         with pytest.raises(DeadlinePassed):
             batcher.submit([image(1)] * 4, time.monotonic() + 4)  # 1 s for the run, 4 for its own
-        with pytest.raises(DeadlinePassed), batcher.coming(4, 64, time.monotonic() + 4):
-            pytest.fail("It would be decoded for nothing.")
+        with pytest.raises(DeadlinePassed):
+            batcher.check_time(4, 64, time.monotonic() + 4)  # it would be decoded for nothing
         in_time = batcher.submit([image(1)] * 4, time.monotonic() + 60)
         toy.gate.set()
         assert means(running, in_time) == [0, 1, 1, 1, 1]
@@ -179,9 +179,12 @@ def test_request_that_cannot_be_answered_in_its_time_is_refused_before_it_waits(
 def test_image_that_is_on_its_way_is_waited_for_where_that_pays(toy):
     batcher = Batcher(toy, stack, Batching(pixels=4 * 64, window=10))
     try:
-        with batcher.coming(1, 64, math.inf):
-            first = batcher.submit([image(1)])
-            second = batcher.submit([image(2)])
+        for request in ("second", "broken"):
+            batcher.expect(request)
+        first = batcher.submit([image(1)])
+        second = batcher.submit([image(2)], math.inf, "second")
+        assert not toy.begun.wait(0.2)
+        batcher.forget("broken")
         assert means(first, second) == [1, 2]
         assert toy.runs == [2]
         assert means(batcher.submit([image(3)])) == [3]  # alone: at once, not after ten seconds

@@ -26,8 +26,9 @@ def test_batch_is_as_large_as_pays(points, size):
     [
         ([(1, 40)], 0),
         ([(1, 40), (2, 79)], 0),  # a second image costs as much as the first
-        ([(1, 5), (2, 6), (4, 8)], 2),
-        ([(1, 100), (2, 101)], 5),  # nobody waits longer
+        ([(1, 5), (2, 9), (4, 17)], 0),  # company saves less than a fifth of an image's time
+        ([(1, 5), (2, 6), (4, 8)], 6),
+        ([(1, 100), (2, 101)], 10),  # nobody waits longer
     ],
 )
 def test_company_is_waited_for_only_where_it_pays(points, window):
