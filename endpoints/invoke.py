@@ -190,6 +190,7 @@ class StageApplication:
         while True:
             await asyncio.sleep(self._every)
             await self._write()
+            await self.places.high_water.give_back(self.places.held, self._writer)
             self._forwarder.tidy()
             self._rates.forget_full()
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from endpoints.lookup import Refused
+from endpoints.memory import HighWater
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Places:
         """`in_flight`: calls by stage; kept here, and read by whoever shows them."""
         self.limits = limits
         self.held = 0  # bytes
+        self.high_water = HighWater()
         self._stages = in_flight
         self._taken = 0
 
@@ -55,11 +57,12 @@ class Places:
         """Note `size` more bytes of a body. Raises Refused (429) when they are too many together."""
         if self.held + size > self.limits.held_bytes:
             raise Refused(429, "too_busy", "Too many large calls at once. Try again shortly.", {"Retry-After": "1"})
-        self.held += size
+        self.hold_anyway(size)
 
     def hold_anyway(self, size: int) -> None:
         """Note the bytes of an answer: it is there already, so it is the next bodies that find no room."""
         self.held += size
+        self.high_water.note(self.held)
 
     def let_go(self, size: int) -> None:
         self.held -= size

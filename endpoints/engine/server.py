@@ -25,6 +25,7 @@ from endpoints.engine.errors import (
 )
 from endpoints.engine.plane import TICKET, DataPlane, Ticket
 from endpoints.engine.protocols import Answer, Route
+from endpoints.memory import HighWater
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MAX_REQUESTS = 128  # with a body, at once, from their first byte on
 MAX_BODIES = 256 * 2**20  # bytes, of all of them
+GIVE_BACK_SECONDS = 1.0  # between two looks whether much memory has become free
 DEADLINE_SECONDS = 58.0  # the web process gives up at 60: ours is the better answer
 
 
@@ -63,6 +65,7 @@ class App:
         self._deadline_seconds = deadline_seconds
         self._plane: DataPlane | None = None
         self._in_flight = self._bodies = 0
+        self._high_water = HighWater()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -72,9 +75,10 @@ class App:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
-        loading = asyncio.create_task(self._start())
+        loading, tidying = asyncio.create_task(self._start()), asyncio.create_task(self._tidy())
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown: every request has been answered by now
+        tidying.cancel()
         await loading
         if self._plane:
             await asyncio.to_thread(self._plane.close)
@@ -85,6 +89,11 @@ class App:
             self._plane = await asyncio.to_thread(self._load)
         except Exception as error:
             self._failed(error)
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(GIVE_BACK_SECONDS)
+            await self._high_water.give_back(self._bodies)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -117,6 +126,7 @@ class App:
             raise TooBusy("Too many requests are waiting for this model.")
         self._in_flight += 1
         self._bodies += size
+        self._high_water.note(self._bodies)
         try:
             return await self._compute(plane, route.answer, headers, receive)
         finally:
