@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console.views import capacity, endpoints, figures, keys, resources, rollouts, stages, tryit
+from console.views import capacity, endpoints, figures, keys, logs, resources, rollouts, stages, tryit
 
 ENDPOINT = "projects/<str:project>/endpoints/<str:pk>/"
 STAGES = "projects/<str:project>/endpoints/<str:endpoint>/stages/"
@@ -28,6 +28,8 @@ urlpatterns = [
     path(f"{STAGE}resources/", stages.resource_add, name="resource_add"),
     path(f"{STAGE}resources/<str:resource>/model/", resources.resource_replace, name="resource_replace"),
     path(f"{STAGE}resources/<str:resource>/engines/", resources.resource_configure, name="resource_configure"),
+    path(f"{STAGE}resources/<str:resource>/log/", logs.resource_log, name="resource_log"),
+    path(f"{STAGE}resources/<str:resource>/log/file/", logs.resource_log_file, name="resource_log_file"),
     path(f"{STAGE}resources/<str:resource>/capacity/", capacity.capacity, name="capacity"),
     path(f"{STAGE}resources/<str:resource>/capacity/measure/", capacity.capacity_measure, name="capacity_measure"),
     path(f"{STAGE}try/", tryit.stage_try, name="stage_try"),

@@ -18,6 +18,7 @@ from console.answers import refuse
 from console.downloads import Download
 from console.forms.trainings import DEVICES, WEIGHTS, TrainingForm, chosen_algorithm, initial
 from console.views.lists import Column, List, Tab, show
+from console.views.logs import log_file
 from models_registry.models import Model
 from training import algorithms, pruning, services
 from training.errors import ServiceError
@@ -96,6 +97,7 @@ def _context(request: HttpRequest, chosen: Training) -> dict[str, Any]:
         "log": partial(logs.matching, chosen.log_path, word) if word else partial(logs.tail, chosen.log_path),
         "removed": partial(pruning.removed, chosen),
         "finished": chosen.status not in Training.UNFINISHED,
+        "grows": chosen.status in Training.UNFINISHED,
         "took": _took(chosen),
         "timeout": chosen.timeout_minutes * 60,
         "initial_weights": partial(_weights, chosen),
@@ -131,16 +133,9 @@ def training_metrics(request: HttpRequest, project: str, pk: str) -> JsonRespons
 
 @require_GET
 def training_log(request: HttpRequest, project: str, pk: str) -> HttpResponse | JsonResponse | Download:
-    """With ?offset= what came since, for static/js/log.js; without, the whole log as a file."""
     chosen = load(request, Training, pk, project=project)
-    offset = request.GET.get("offset", "")
-    if not offset.isdecimal() or len(offset) > 18:  # no file is so long
-        if not chosen.log_path.is_file():
-            return HttpResponse(gettext("Nothing has been written yet."), content_type="text/plain; charset=utf-8")
-        return Download(chosen.log_path.open("rb"), as_attachment=True, filename=f"{chosen.name}.log")
-    unfinished = chosen.status in Training.UNFINISHED  # before reading: what is written later comes with the next call
-    part = logs.since(chosen.log_path, int(offset))
-    return JsonResponse({"text": part.text, "offset": part.offset, "unfinished": unfinished})
+    grows = chosen.status in Training.UNFINISHED  # before reading: what is written later comes with the next call
+    return log_file(request, chosen.log_path, chosen.name, grows=grows)
 
 
 def training_create(request: HttpRequest, project: str) -> HttpResponse:

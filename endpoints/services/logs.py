@@ -12,6 +12,11 @@ from training.models import Project
 from training.services.projects import record
 
 
+def engine_log(resource: StageResource) -> Path:
+    """What the engines of a resource write. No file before the first one has started."""
+    return processes.log_path(resource.pk)
+
+
 def engine_logs(project: Project) -> Iterator[tuple[StageResource, Path, Path]]:
     """-> (resource, its log, the full one before it) of each resource of the project's stages."""
     rows = StageResource.objects.filter(stage__endpoint__project=project).select_related("stage__endpoint")

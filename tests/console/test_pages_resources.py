@@ -3,6 +3,7 @@
 import pytest
 from django.urls import reverse
 
+from endpoints import processes
 from endpoints.models import Stage, StageResource
 from models_registry.models import Model
 from tests.console import served
@@ -95,3 +96,20 @@ def test_the_page_of_a_model_names_the_stage_that_it_is_deployed_to(viewer, reso
     StageResource.objects.update(next_model=better)
     text = viewer.get(reverse("model", args=[better.project_id, better.pk])).content.decode()
     assert f"{resource.stage.endpoint} / {resource.stage}" in text
+
+
+def test_the_log_of_the_engines_is_a_page_that_grows_and_a_file(viewer, resource):
+    path = processes.log_path(resource.pk)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("Loading the model\nTraceback: what failed\n")
+    assert address("resource_log", resource) in page(viewer, resource)
+    assert "Traceback: what failed" in viewer.get(address("resource_log", resource)).content.decode()
+    found = viewer.get(address("resource_log", resource), {"q": "TRACEBACK"}).content.decode()
+    assert ">Traceback: what failed\n</pre>" in found
+    since = viewer.get(address("resource_log_file", resource), {"offset": len("Loading the model\n")}).json()
+    assert since == {"text": "Traceback: what failed\n", "offset": path.stat().st_size, "unfinished": True}
+    assert b"".join(viewer.get(address("resource_log_file", resource)).streaming_content) == path.read_bytes()
+
+
+def test_a_resource_whose_engines_never_started_has_an_empty_log(viewer, resource):
+    assert "Nothing has been written yet." in viewer.get(address("resource_log", resource)).content.decode()
