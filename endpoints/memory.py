@@ -18,8 +18,7 @@ class HighWater:
         self.most = 0
 
     def note(self, held: int) -> None:
-        if held > self.most:
-            self.most = held
+        self.most = max(self.most, held)
 
     async def give_back(self, held: int, executor: Executor | None = None) -> None:
         """Give back what is free if `held` has fallen far enough. It takes a tenth of a millisecond for a megabyte."""
