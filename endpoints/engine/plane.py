@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import logging
 import math
 import resource
 import time
@@ -19,6 +20,8 @@ from PIL import Image
 from endpoints.engine import curve, runtimes
 from endpoints.engine.batcher import Arrays, Batcher, Batching, Job, Runtime
 from endpoints.engine.model import ServedModel
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -165,6 +168,7 @@ def generated_image() -> str:
 def load(folder: Path, settings: Settings) -> DataPlane:
     """Load the model of `folder`, warm it up, measure it and have it answer a probe. Raises when any of that fails."""
     began = time.monotonic()
+    log.info("Loading the model")
     runtime = runtimes.choose(folder, settings.device, settings.threads, settings.precision, settings.runtime)
     plane = DataPlane(ServedModel(folder), runtime, settings.threads)
     plane.probe()  # the first run is slow
@@ -181,4 +185,9 @@ def load(folder: Path, settings: Settings) -> DataPlane:
         "parity": runtime.parity,
         "load_seconds": round(time.monotonic() - began, 3),
     }
+    log.info(
+        "Ready after %(load_seconds)s s: %(runtime)s in %(precision)s on %(device)s, threads: %(threads)s, "
+        "images a run: %(batch_size)s",
+        plane.info,
+    )
     return plane

@@ -62,6 +62,8 @@ def test_batch_size_and_window_are_as_told(tmp_path):
         running.wait_ready()
         info = running.call("GET", "/-/info")[1]
         status, body = running.call("POST", "/inference", {"instances": [instance()] * 7})
+        log = running.stderr.read_text()
+    assert re.search(r"Ready after [\d.]+ s: \w+ in fp32 on cpu, threads: 1, images a run: 3$", log, re.MULTILINE)
     assert (info["batch_size"], info["batch_window_ms"], info["precision"]) == (3, 1.5, "fp32")
     assert (status, len(body)) == (200, 7)
 
