@@ -8,6 +8,7 @@ together: it hardly changes with what else the machine does.
 """
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -17,9 +18,10 @@ import time
 from pathlib import Path
 
 from endpoints.engine.plane import memory_mb
-from endpoints.engine.runtimes.choice import Runtime, free_memory, generated_inputs
+from endpoints.engine.runtimes.choice import Runtime, generated_inputs
 from endpoints.engine.runtimes.onnx import OnnxRuntime
 from endpoints.engine.runtimes.openvino import OpenVinoRuntime
+from endpoints.memory import trim
 
 RUNTIMES = (("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
 LEAST_RUNS = 3
@@ -42,7 +44,8 @@ def measure(folder: Path, name: str, precision: str, threads: int, seconds: floa
         wall, processor = time.monotonic(), time.process_time()
         runtime.run(inputs)
         runs.append((time.monotonic() - wall, time.process_time() - processor))
-    free_memory()
+    gc.collect()
+    trim()
     quickest, cheapest = (min(run[column] for run in runs) * 1000 for column in (0, 1))
     return {"ms": quickest, "processor_ms": cheapest, "load_seconds": load_seconds, "memory_mb": memory_mb()}
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from endpoints.engine.runtimes.choice import choose, fastest, generated_inputs
+from endpoints.engine.runtimes.choice import CLOSE, choose, fastest, generated_inputs, is_taken
 from endpoints.engine.runtimes.onnx import OnnxRuntime
 from endpoints.engine.runtimes.openvino import OpenVinoRuntime
 from endpoints.engine.runtimes.torch import TorchRuntime
@@ -32,8 +32,8 @@ def test_runtimes_are_measured_and_answer_alike(algorithm):
     choice = choose(exported(algorithm), "cpu", 1)
     rows = {(row["runtime"], row["precision"]) for row in choice.candidates}
     assert ("openvino", "fp32") in rows
-    quickest = min(choice.candidates, key=lambda row: row["ms"])
-    assert (choice.name, choice.precision) == (quickest["runtime"], quickest["precision"])
+    times = {(row["runtime"], row["precision"]): row["ms"] for row in choice.candidates}
+    assert times[choice.name, choice.precision] <= CLOSE * min(times.values())
     inputs = generated_inputs(exported(algorithm))
     expected = OnnxRuntime(exported(algorithm), 1).run(inputs)
     assert_alike(OpenVinoRuntime(exported(algorithm), 1, "fp32").run(inputs), expected)
@@ -98,6 +98,12 @@ def chosen(*runtimes, seconds=60.0):
 def test_the_fastest_is_kept():
     assert chosen(Numbers("slow", work=50), Numbers("fast")) == ("fast", ["slow", "fast"])
     assert chosen(Numbers("fast"), Numbers("slow", work=50)) == ("fast", ["fast", "slow"])
+
+
+def test_of_two_that_are_about_as_fast_the_later_and_more_modest_one_is_taken():
+    assert is_taken(20.9, [30.0, 20.0])
+    assert not is_taken(22.5, [30.0, 20.0])
+    assert not is_taken(22.5, [20.0, 21.0]), "close to the fastest, not to the one before"
 
 
 def test_when_time_is_up_what_has_been_tried_must_do():
