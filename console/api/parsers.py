@@ -17,8 +17,6 @@ MOST_DIGITS = 300  # of a whole number: a larger one is no float, and Python ref
 class JSON(JSONParser):
     """Lets NaN and infinity through, so that the field that has one is refused by its name."""
 
-    strict = False
-
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:

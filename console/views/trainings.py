@@ -97,7 +97,6 @@ def _context(request: HttpRequest, chosen: Training) -> dict[str, Any]:
         "log": partial(logs.matching, chosen.log_path, word) if word else partial(logs.tail, chosen.log_path),
         "removed": partial(pruning.removed, chosen),
         "finished": chosen.status not in Training.UNFINISHED,
-        "grows": chosen.status in Training.UNFINISHED,
         "took": _took(chosen),
         "timeout": chosen.timeout_minutes * 60,
         "initial_weights": partial(_weights, chosen),

@@ -10,7 +10,7 @@ from django.urls import reverse
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests import corpus
-from tests.cutting import Proxy, cutting_proxy
+from tests.cutting import CuttingProxy, cutting_proxy
 from training.models import Dataset
 
 pytestmark = pytest.mark.browser
@@ -47,7 +47,7 @@ def fill(page: Page, path: Path) -> None:
     page.locator("#id_file").set_input_files(path)
 
 
-def interrupted(page: Page, proxy: Proxy, path: Path) -> None:
+def interrupted(page: Page, proxy: CuttingProxy, path: Path) -> None:
     """Send until the line is dead for good."""
     proxy.on_cut = proxy.stop
     fill(page, path)

@@ -41,20 +41,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def open_rgb(source: str | Path | BinaryIO, max_pixels: float = math.inf) -> Image.Image:
-    """Open, decode and convert. Raises Pillow's UnidentifiedImageError or OSError for what is no image.
-
-    TooManyPixels for an image of more than `max_pixels`, before one of them is decoded.
-    """
+def open_rgb(source: str | Path | BinaryIO) -> Image.Image:
+    """Open, decode and convert. Raises Pillow's UnidentifiedImageError or OSError for what is no image."""
     with Image.open(source, formats=FORMATS) as image:
-        _require_pixels(image, max_pixels)
         image.load()
         return to_rgb(image)
-
-
-def _require_pixels(image: Image.Image, most: float) -> None:
-    if image.width * image.height > most:
-        raise TooManyPixels(f"{image.width} x {image.height} pixels")
 
 
 def load_pixels(
@@ -63,13 +54,15 @@ def load_pixels(
     preprocessing: Mapping[str, Any],
     max_pixels: float = math.inf,
 ) -> tuple[np.ndarray, Size]:
-    """An image file -> (the network's input (3, H, W) float32, the image's (width, height)). Raises as `open_rgb`.
+    """An image file -> (the network's input (3, H, W) float32, the image's (width, height)).
 
+    Raises as `open_rgb`, and TooManyPixels for an image of more than `max_pixels`, before one of them is decoded.
     `input_size` is the algorithm's. With a "draft_gap" in `preprocessing` a large JPEG is decoded at a fraction of its
     size: trainer and engine both do it, and a model that was trained before there was one sees what it always saw.
     """
     with Image.open(source, formats=FORMATS) as image:
-        _require_pixels(image, max_pixels)
+        if image.width * image.height > max_pixels:
+            raise TooManyPixels(f"{image.width} x {image.height} pixels")
         size = _turned(image, image.size)
         wanted = input_size(size, preprocessing)
         gap = preprocessing.get("draft_gap")
@@ -103,6 +96,11 @@ def open_mask(source: str | Path | BinaryIO) -> np.ndarray:
 # What the pretrained networks were trained with: mean and standard deviation of ImageNet, RGB, of values in 0..1.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def shared_preprocessing() -> dict[str, Any]:
+    """What "preprocessing" in model.json has beside the size, whatever the algorithm."""
+    return {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD), "draft_gap": DRAFT_GAP}
 
 
 def resized_pixels(image: Image.Image, size: Size, preprocessing: Mapping[str, Any]) -> np.ndarray:

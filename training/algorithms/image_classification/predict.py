@@ -6,19 +6,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.algorithms.images import DRAFT_GAP, IMAGENET_MEAN, IMAGENET_STD, Size, resized_pixels
+from training.algorithms.images import Size, resized_pixels, shared_preprocessing
 
 PARAMETERS: tuple[str, ...] = ()
 
 
 def preprocessing(hyperparameters: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, Any]:
     """What model.json stores under "preprocessing". `dataset` is dataset.json."""
-    return {
-        "input_size": hyperparameters["input_size"],
-        "mean": list(IMAGENET_MEAN),
-        "std": list(IMAGENET_STD),
-        "draft_gap": DRAFT_GAP,
-    }
+    return {"input_size": hyperparameters["input_size"], **shared_preprocessing()}
 
 
 def input_size(size: Size, preprocessing: Mapping[str, Any]) -> Size:

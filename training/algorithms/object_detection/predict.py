@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.algorithms.images import DRAFT_GAP, IMAGENET_MEAN, IMAGENET_STD, Size, resized_pixels
+from training.algorithms.images import Size, resized_pixels, shared_preprocessing
 
 PARAMETERS = ("threshold", "scores")
 SHORTEST, LONGEST = (320, 800), 1333  # DETR's own are 800 and 1333
@@ -29,13 +29,7 @@ def preprocessing(hyperparameters: Mapping[str, Any], dataset: Mapping[str, Any]
     DETR's 800 pixels, which would cost six times the time and add no detail.
     """
     shortest = min(max(min(dataset["median_size"]), SHORTEST[0]), SHORTEST[1])
-    return {
-        "shortest": int(shortest),
-        "longest": LONGEST,
-        "mean": list(IMAGENET_MEAN),
-        "std": list(IMAGENET_STD),
-        "draft_gap": DRAFT_GAP,
-    }
+    return {"shortest": int(shortest), "longest": LONGEST, **shared_preprocessing()}
 
 
 def input_size(size: Size, preprocessing: Mapping[str, Any]) -> Size:

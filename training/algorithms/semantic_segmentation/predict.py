@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.algorithms.images import DRAFT_GAP, IMAGENET_MEAN, IMAGENET_STD, Size, resized_pixels
+from training.algorithms.images import Size, resized_pixels, shared_preprocessing
 
 PARAMETERS = ("format",)
 FORMATS = ("array", "png")
@@ -20,13 +20,7 @@ Neighbours = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def preprocessing(hyperparameters: Mapping[str, Any], dataset: Mapping[str, Any]) -> dict[str, Any]:
     """What model.json stores under "preprocessing"."""
-    return {
-        "width": SIDE,
-        "height": SIDE,
-        "mean": list(IMAGENET_MEAN),
-        "std": list(IMAGENET_STD),
-        "draft_gap": DRAFT_GAP,
-    }
+    return {"width": SIDE, "height": SIDE, **shared_preprocessing()}
 
 
 def input_size(size: Size, preprocessing: Mapping[str, Any]) -> Size:
