@@ -147,8 +147,8 @@ def test_a_stop_while_preparing_ends_at_once_without_a_checkpoint(tmp_path):
     assert json.loads((run / "outcome.json").read_text())["exit_code"] == 3
 
 
-def test_ctrl_c_in_a_terminal_ends_the_trainer_and_its_data_loaders(tmp_path):
-    """It reaches the whole group. Of a trainer that was started by hand nothing saves a checkpoint then."""
+def test_ctrl_c_in_a_terminal_stops_the_trainer_with_a_checkpoint_and_its_data_loaders(tmp_path):
+    """It reaches the whole group."""
     data = make_dataset("image_classification", tmp_path)
     steps = {"num_train_epochs": 100_000, "logging_steps": 1, "per_device_train_batch_size": 2}
     run = make_run("image_classification", tmp_path / "run", data, hyperparameters=steps, loader_workers=2)
@@ -158,8 +158,9 @@ def test_ctrl_c_in_a_terminal_ends_the_trainer_and_its_data_loaders(tmp_path):
     wait_for(lambda: len(session_members(trainer)) > 2)
     os.killpg(process.pid, signal.SIGINT)
     try:
-        assert process.wait(timeout=30) != 0
+        assert process.wait(timeout=30) == 3
         assert session_members(trainer) == []
+        assert checkpoints.newest_complete(run / "checkpoints")
     finally:
         kill_session(trainer)
 

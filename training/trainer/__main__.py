@@ -85,7 +85,7 @@ if __name__ == "__main__":
     deafen_forks()
     try:
         code = main(Path(sys.argv[1]).resolve())
-    finally:  # also after a Ctrl-C
+    finally:
         _end_data_loaders()
     with suppress(OSError):  # a full disk: the code says so
         sys.stdout.flush()

@@ -1,4 +1,7 @@
-"""SIGTERM: finish the step, save, leave. One object holds what was asked and what may be interrupted."""
+"""SIGTERM, or Ctrl-C: finish the step, save, leave. One object holds what was asked and what may be interrupted.
+
+Python's own KeyboardInterrupt would be lost where it falls into a destructor, such as that of an epoch's data loaders.
+"""
 
 import os
 import signal
@@ -19,7 +22,8 @@ class StopSignal:
         self.interruptible = True
 
     def install(self) -> "StopSignal":
-        signal.signal(signal.SIGTERM, self._on_signal)
+        for number in FOR_THE_TRAINER:
+            signal.signal(number, self._on_signal)
         return self
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
