@@ -23,9 +23,12 @@ def test_a_killed_session_leaves_no_process_and_its_leader_was_killed_by_a_signa
 
 
 def test_the_whole_group_is_asked_to_end(tmp_path):
-    """This leader ends when its child has: neither has to be killed."""
+    """This leader ends when its child has: neither has to be killed.
+
+    Until the child is `sleep`, it is a shell that may miss the signal.
+    """
     command = ["sh", "-c", "trap : TERM; sleep 60 & wait $!; wait $!"]
     leader = ProcessId.of(spawn_session(command, tmp_path / "log", tmp_path, {}).pid)
-    while len(session_members(leader)) < 2:
+    while "sleep" not in [process.name() for process in session_members(leader)]:
         time.sleep(0.01)
     assert end_session(leader, 10)
