@@ -24,6 +24,7 @@ from PIL import Image
 
 from models_registry import parity
 from models_registry.network import OUTPUTS, Network, fold, load_network
+from models_registry.small_maps import fold_small_maps
 from training import algorithms, disk
 from training.algorithms.base import Message, gettext_noop
 from training.algorithms.images import open_rgb
@@ -66,7 +67,7 @@ def export(folder: Path, dataset: Path | None) -> dict[str, Any]:
     began = time.monotonic()
     manifest = json.loads((folder / "model.json").read_text())
     target = folder / "model.onnx"
-    write_onnx(fold(load_network(folder, manifest["algorithm"])), manifest, target)
+    write_onnx(network_to_serve(folder, manifest), manifest, target)
     session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
     report = {
         "opset": OPSET,
@@ -77,6 +78,14 @@ def export(folder: Path, dataset: Path | None) -> dict[str, Any]:
         "precisions": parity.precisions(folder, manifest, dataset, runner(session), samples(manifest, dataset)),
     }
     return {**report, "seconds": round(time.monotonic() - began, 1)}
+
+
+def network_to_serve(folder: Path, manifest: Mapping[str, Any]) -> Network:
+    """The network with what a runtime cannot simplify by itself multiplied out. It answers as `load_network`'s does."""
+    network = fold(load_network(folder, manifest["algorithm"]))
+    if manifest["algorithm"] == "image_classification":
+        network = fold_small_maps(network, manifest["preprocessing"]["input_size"])
+    return network
 
 
 def write_onnx(network: Network, manifest: Mapping[str, Any], target: Path) -> None:
