@@ -1,9 +1,9 @@
 """ResNet over small images: what lies outside a map of a few pixels is left out, and images share one product.
 
-With images of 28 pixels the last maps of ResNet-50 have 2 x 2 pixels and 1 x 1, under 22 of its 23 million weights. There a
-padded 3 x 3 convolution mostly multiplies zeros, and a runtime that computes image by image reads all those weights
-for each of them. The same sums, written so that neither happens: a batch of 8 takes four fifths of the time, one of 32
-two thirds, a single image about what it took.
+With images of 28 pixels the last maps of ResNet-50 have 2 x 2 pixels and 1 x 1, under 22 of its 23 million weights.
+There a padded 3 x 3 convolution mostly multiplies zeros, and a runtime that computes image by image reads all those
+weights for each of them. The same sums, written so that neither happens: a batch of 8 takes four fifths of the time,
+one of 32 two thirds, a single image about what it took.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ SMALL_MAP = 2  # pixels a side
 
 
 class Dense(nn.Module):
-    """A padded 3 x 3 convolution over maps of 2 x 2 pixels: each pixel out sees all four pixels in, one matrix does it."""
+    """A padded 3 x 3 convolution over maps of 2 x 2 pixels: one matrix, for each pixel out sees all four pixels in."""
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
