@@ -25,6 +25,7 @@ from PIL import Image
 from models_registry import parity
 from models_registry.network import OUTPUTS, Network, fold, load_network
 from models_registry.small_maps import fold_small_maps
+from models_registry.speed import Timed, cpu_name
 from training import algorithms, disk
 from training.algorithms.base import Message, gettext_noop
 from training.algorithms.images import open_rgb
@@ -69,15 +70,24 @@ def export(folder: Path, dataset: Path | None) -> dict[str, Any]:
     target = folder / "model.onnx"
     write_onnx(network_to_serve(folder, manifest), manifest, target)
     session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
+    fp32 = Timed(runner(session))
+    precisions = parity.precisions(folder, manifest, dataset, fp32, samples(manifest, dataset))
     report = {
         "opset": OPSET,
         "bytes": target.stat().st_size,
         "inputs": [_tensor(node) for node in session.get_inputs()],
         "outputs": [_tensor(node) for node in session.get_outputs()],
         **compare(load_network(folder, manifest["algorithm"]), session, manifest, dataset),
-        "precisions": parity.precisions(folder, manifest, dataset, runner(session), samples(manifest, dataset)),
+        "precisions": precisions,
+        "speed": speed(fp32, precisions),
     }
     return {**report, "seconds": round(time.monotonic() - began, 1)}
+
+
+def speed(fp32: Timed, precisions: Mapping[str, Any]) -> dict[str, Any]:
+    """What "speed" in the report holds (docs/contracts.md)."""
+    found = {f"{row['runtime']} {row['precision']}": row["ms"] for row in precisions.values() if "ms" in row}
+    return {"cpu": cpu_name(), "ms": {"onnxruntime fp32": fp32.ms, **found}}
 
 
 def network_to_serve(folder: Path, manifest: Mapping[str, Any]) -> Network:

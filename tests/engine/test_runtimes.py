@@ -8,11 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from endpoints.engine.runtimes.choice import CLOSE, choose, fastest, generated_inputs, is_taken
+from endpoints.engine.runtimes.choice import CLOSE, COMPANY, choose, fastest, generated_inputs, image_ms, is_taken
 from endpoints.engine.runtimes.onnx import OnnxRuntime
 from endpoints.engine.runtimes.openvino import OpenVinoRuntime
 from endpoints.engine.runtimes.torch import TorchRuntime
 from models_registry import openvino_network
+from models_registry.speed import cpu_name
 from tests.exported import exported
 from tests.runs import ROOT
 from training import algorithms
@@ -191,3 +192,53 @@ def test_a_named_runtime_is_taken_unmeasured_and_one_that_is_not_allowed_is_not(
         assert (choice.name, choice.precision, len(choice.candidates)) == (name, "fp32", 1)
     elsewhere = choose(folder, "cpu", 1, "bf16", "no such runtime")
     assert len(elsewhere.candidates) > 1  # as without a name
+
+
+def measured_before(folder, cpu, **ms):
+    """A copy of the exported model whose report says how long each runtime took, OpenVINO's first."""
+    with_precisions(folder, fp32=True)
+    report = json.loads((folder / "export_report.json").read_text())
+    report["speed"] = {"cpu": cpu, "ms": {f"{name} fp32": value for name, value in ms.items()}}
+    (folder / "export_report.json").write_text(json.dumps(report))
+    return choose(folder, "cpu", 1)
+
+
+@pytest.mark.parametrize(
+    ("openvino", "onnxruntime", "taken"),
+    [(600.0, 900.0, "openvino"), (900.0, 600.0, "onnxruntime"), (600.0, 630.0, "onnxruntime")],
+)
+def test_a_slow_network_is_not_measured_again_on_the_kind_of_cpu_that_made_it(tmp_path, openvino, onnxruntime, taken):
+    choice = measured_before(tmp_path / "model", cpu_name(), openvino=openvino, onnxruntime=onnxruntime)
+    assert (choice.name, len(choice.candidates)) == (taken, 1)
+
+
+def test_a_slow_network_that_was_made_elsewhere_and_a_quick_one_are_measured(tmp_path):
+    elsewhere = measured_before(tmp_path / "slow", "another CPU", openvino=600.0, onnxruntime=900.0)
+    assert len(elsewhere.candidates) == 2
+    quick = measured_before(tmp_path / "quick", cpu_name(), openvino=6.0, onnxruntime=900.0)
+    assert len(quick.candidates) == 2
+
+
+def test_when_the_runtime_that_was_quickest_fails_another_one_serves(tmp_path):
+    folder = tmp_path / "model"
+    measured_before(folder, cpu_name(), openvino=900.0, onnxruntime=600.0)
+    script = "import sys; sys.modules['onnxruntime'] = None\n"  # cannot be imported
+    script += "import pathlib; from endpoints.engine.runtimes import choose\n"
+    script += f"print(choose(pathlib.Path({str(folder)!r}), 'cpu', 1).name)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "openvino"
+
+
+def test_small_images_are_measured_alone_and_in_company():
+    sizes = []
+
+    class Watched(Numbers):
+        def run(self, inputs):
+            sizes.append(len(inputs["pixel_values"]))
+            return super().run(inputs)
+
+    image_ms(Watched("small"), {"pixel_values": np.zeros((1, 3, 28, 28), np.float32)})
+    assert set(sizes) == {1, COMPANY}
+    sizes.clear()
+    image_ms(Watched("large"), {"pixel_values": np.zeros((1, 3, 512, 512), np.float32)})
+    assert set(sizes) == {1}

@@ -11,6 +11,7 @@ from endpoints.engine.runtimes.choice import generated_inputs
 from endpoints.engine.runtimes.onnx import OnnxRuntime
 from models_registry import openvino_network
 from models_registry.parity import Contender, checked, precisions, same_metric, same_numbers
+from models_registry.speed import cpu_name
 from tests.exported import exported
 from tests.runs import make_dataset
 from training import algorithms
@@ -57,6 +58,7 @@ def compare(contender, fp32, data):
 
 def test_equal_metric_is_allowed_and_told(data):
     found = compare(perfect(data), perfect(data), data)
+    assert 0 <= found.pop("ms") < 1000
     assert found == {
         "runtime": "openvino",
         "device": "cpu",
@@ -142,3 +144,11 @@ def test_the_export_reports_what_may_answer(algorithm):
     assert 0 < found["fp32"]["largest_relative_difference"] < 1e-4
     assert found["bf16"]["allowed"] is False  # four validation images
     assert found["bf16"]["reason"]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_export_reports_how_long_each_runtime_took_and_on_what(algorithm):
+    speed = json.loads((exported(algorithm) / "export_report.json").read_text())["speed"]
+    assert speed["cpu"] == cpu_name()
+    assert set(speed["ms"]) == {"onnxruntime fp32", "openvino fp32"}
+    assert all(0 < ms < 60_000 for ms in speed["ms"].values())

@@ -1,5 +1,6 @@
 """Which runtime serves a model: of those that may answer, the one that is fastest here, measured when it is loaded.
-Of two that are about as fast, the one that is exact, or needs less memory.
+Of two that are about as fast, the one that is exact, or needs less memory. A slow network, of which a run takes a good
+part of a second, is not measured again where the export did so on the same kind of CPU.
 
 ONNX Runtime in fp32 may always answer. Another runtime or precision may only where the model's export found that it
 answers as well (`precisions` in export_report.json, by models_registry.parity).
@@ -20,6 +21,8 @@ from PIL import Image
 
 from endpoints.engine.runtimes.onnx import OnnxRuntime
 from endpoints.memory import trim
+from models_registry.openvino_network import SHARING_PIXELS
+from models_registry.speed import cpu_name
 from training import algorithms
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,10 @@ SECONDS = 0.3  # measured for so long a candidate, after its warm-up; a slow net
 MOST_RUNS = 30
 # Once so long has passed, what has not been tried is left out: the likely fastest are tried first.
 ALL_SECONDS = 3.0
+# A run that takes longer is not measured anew at each start, if the export measured it on this kind of CPU.
+SLOW_MS = 150.0
+# Images up to this size share runs (models_registry.openvino_network): so many count as much as one alone.
+COMPANY = 8
 CLOSE = 1.1  # times the fastest one's time: what else the machine does makes as much of a difference
 
 Arrays = dict[str, np.ndarray]
@@ -44,7 +51,8 @@ class Runtime(Protocol):
 
 @dataclass
 class Choice:
-    """The runtime that serves. `candidates`: all that were measured, {"runtime", "precision", "ms" an image}.
+    """The runtime that serves. `candidates`: all that were measured, {"runtime", "precision", "ms" an image}, of small
+    images the mean of one alone and one of eight together.
 
     `batch_pixels`: how many pixels of input pay in one run. `parity`: what the export found about this precision,
     None for fp32.
@@ -75,8 +83,11 @@ def choose(folder: Path, device: str, threads: int, precision: str = "auto", nam
     cuda = _has_cuda(device)
     candidates = _cuda_candidates(folder, allowed) if cuda else _cpu_candidates(folder, threads, allowed)
     named = [candidate for candidate in candidates if candidate[:2] == (name, precision)]
-    candidates = named or candidates
-    runtime, measured = fastest(candidates, generated_inputs(folder))
+    candidates, seconds = named or candidates, ALL_SECONDS
+    known = known_best(candidates, report.get("speed", {}))
+    if known is not None:  # the others are tried only if it fails
+        candidates, seconds = [known, *(candidate for candidate in candidates if candidate is not known)], 0.0
+    runtime, measured = fastest(candidates, generated_inputs(folder), seconds)
     key = f"cuda_{runtime.precision}" if cuda else runtime.precision
     return Choice(
         name=runtime.name,
@@ -122,6 +133,16 @@ def _cpu_candidates(folder: Path, threads: int, allowed: Mapping[str, Any]) -> l
     return [*under_openvino, ("onnxruntime", "fp32", partial(OnnxRuntime, folder, threads))]
 
 
+def known_best(candidates: Sequence[Candidate], speed: Mapping[str, Any]) -> Candidate | None:
+    """Which one the export found to be taken, if it measured all of them, on this kind of CPU, and they are slow."""
+    known = speed["ms"] if speed.get("cpu") == cpu_name() else {}
+    figures = [known.get(f"{name} {precision}", 0.0) for name, precision, _ in candidates]
+    if min(figures) < SLOW_MS:
+        return None
+    taken = [number for number, ms in enumerate(figures) if is_taken(ms, figures[:number])]
+    return candidates[taken[-1]]
+
+
 def fastest(
     candidates: list[Candidate], inputs: Arrays, seconds: float = ALL_SECONDS
 ) -> tuple[Runtime, list[dict[str, Any]]]:
@@ -140,7 +161,7 @@ def fastest(
         try:
             runtime = load()
             require_finite(runtime.run(inputs))  # the first run is slow: it is the warm-up
-            ms = quickest_ms(partial(runtime.run, inputs))
+            ms = image_ms(runtime, inputs)
         except Exception as error:
             log.warning("%s in %s cannot run this model", name, precision, exc_info=error)
             failure = error
@@ -163,6 +184,19 @@ def is_taken(ms: float, before: Sequence[float]) -> bool:
     Runtime. So a later one need only be about as fast.
     """
     return ms <= CLOSE * min(before, default=ms)
+
+
+def image_ms(runtime: Runtime, inputs: Arrays) -> float:
+    """What one image of `inputs`, (1, ...), takes that comes alone; of small images, the mean of that and what each of
+    several takes that come together. The network has been warmed up.
+    """
+    alone = quickest_ms(partial(runtime.run, inputs))
+    height, width = inputs["pixel_values"].shape[-2:]
+    if height * width >= SHARING_PIXELS or runtime.device != "cpu":
+        return alone
+    together = {name: np.repeat(array, COMPANY, axis=0) for name, array in inputs.items()}
+    runtime.run(together)
+    return round((alone + quickest_ms(partial(runtime.run, together)) / COMPANY) / 2, 3)
 
 
 def require_finite(answer: Arrays) -> None:
