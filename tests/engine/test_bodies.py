@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from endpoints.engine.bodies import MAX_BODY
+from endpoints.engine.bodies import MAX_BODY, one_image
 from tests.engine.asgi import BOX, GOOD, Client, form, png
 
 JSON = {"content-type": "application/json"}
@@ -99,3 +99,46 @@ def test_bad_form_does_not_stop_the_engine(ask):
         return await client.post({"instances": [GOOD]})
 
     assert ask(scenario)[0] == 200
+
+
+DATA = GOOD["data"].encode()
+# What is written, and whether it is read without the JSON parser. Each must be answered as the parser alone would.
+WRITINGS = [
+    (b'{"instances": [{"data": "%s"}]}' % DATA, True),
+    (b' {\n"instances" :[ {"data":\t"%s"} ] }\r\n' % DATA, True),
+    (b'{"instances": [{"data": "%s"}], "parameters": {}}' % DATA, False),
+    (b'{"instances": [{"data": "%s"}, {"data": "%s"}]}' % (DATA, DATA), False),
+    (b'{"instances": [{"data": "%s", "name": "x"}]}' % DATA, False),
+    (b'{"instances": [{"data": "%s"}]}' % DATA.replace(b"/", b"\\/"), b"/" not in DATA),
+    (b'{"instances": [{"data": "\\u0069%s"}]}' % DATA[1:], False),
+    (b'{"instances": [{"data": "%s\\n%s"}]}' % (DATA[:8], DATA[8:]), False),
+]
+
+
+@pytest.mark.parametrize(("body", "shortly"), WRITINGS)
+def test_the_usual_request_is_read_without_the_parser_and_answered_alike(ask, body, shortly):
+    assert (one_image(body) is not None) == shortly
+    status, answer, _ = ask(post(JSON, body))
+    count = len(json.loads(body)["instances"])
+    assert (status, answer) == (200, {"predictions": [[BOX]] * count})
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"instances": [{"data": "%s\n%s"}]}' % (DATA[:8], DATA[8:]), "not_json"),  # a bare line break is no JSON
+        (b'{"instances": [{"data": "%s"}]' % DATA, "not_json"),
+        (b'{"instances": [{"data": "%s"}]} x' % DATA, "not_json"),
+        (b'\xef\xbb\xbf{"instances": [{"data": "%s"}]}' % DATA, "not_json"),
+        (b'{"instances": [{"data": "%s}]}' % DATA, "not_json"),
+        (b'{"instances": [{"data": "%s"}]}' % DATA[:-1], "not_base64"),
+        (b'{"instances": [{"data": "\xff%s"}]}' % DATA, "not_json"),
+        (b'{"instances": [{"data": ""}]}', "not_an_image"),
+        (b'{"instances": [{"data": "abcd"}]}', "not_an_image"),
+    ],
+)
+def test_what_only_looks_like_the_usual_request_is_refused_as_the_parser_says(ask, body, code):
+    status, answer, _ = ask(post(JSON, body))
+    assert (status, answer["error"]["code"]) == (400, code)
+    if code != "not_json":
+        assert list(answer["error"]["fields"]) == ["instances[0].data"]

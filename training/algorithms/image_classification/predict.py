@@ -46,9 +46,9 @@ def postprocess(
     """`logits` (N, classes) -> for each image every label with its score, highest first."""
     names = [label["name"] for label in model["labels"]]
     answers = []
-    for scores in probabilities(outputs["logits"]):
-        order = np.argsort(-scores, kind="stable")
-        answers.append([{"score": float(scores[i]), "label": names[i]} for i in order])
+    scores = probabilities(outputs["logits"])
+    for row, order in zip(scores.tolist(), np.argsort(-scores, axis=1, kind="stable").tolist(), strict=True):
+        answers.append([{"score": row[i], "label": names[i]} for i in order])
     return answers
 
 
