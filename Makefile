@@ -38,7 +38,7 @@ bench: setup-dev  ## The benchmarks, as tables with ratios
 
 lint: setup-dev  ## ruff, mypy, import contracts, Django's own checks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/mypy console endpoints models_registry training
+	@$(BIN)/mypy benchmarks console endpoints models_registry training
 	@$(BIN)/lint-imports
 	@$(BIN)/python manage.py check && $(BIN)/python manage.py makemigrations --check --dry-run
 

@@ -19,7 +19,8 @@ import psutil
 from benchmarks.serving_cases import ROOT
 from benchmarks.serving_load import Address, load
 
-SERVERS = ("engine", "web", "litserve-runtime", "litserve-eager", "fastapi")
+SERVERS = ("engine", "web", "litserve-runtime", "litserve-eager", "litserve-decoder", "fastapi")
+CHOSEN = "chosen.json"  # in the model's folder
 START_SECONDS = 300
 REST_SECONDS = 0.3  # between two candidates: what the last one left running comes to rest
 
@@ -135,7 +136,10 @@ def free_port() -> int:
 
 @contextmanager
 def candidates(folder: Path, names: tuple[str, ...], body: bytes) -> Iterator[dict[str, Candidate]]:
-    """The named ones, ready and stopped, each measured for how long its start took (`started`)."""
+    """The named ones, the engine first, ready and stopped, each measured for how long its start took (`started`).
+
+    Those that run our exported model take the runtime that the engine has chosen (`CHOSEN`).
+    """
     found: dict[str, Candidate] = {}
     with ExitStack() as stack:
         for name in names:
@@ -146,6 +150,9 @@ def candidates(folder: Path, names: tuple[str, ...], body: bytes) -> Iterator[di
             candidate.started = candidate.wait_ready(body)
             for other in filter(None, (candidate, candidate.needs)):
                 other.pause()
+            if name == "engine":
+                info = candidate.info
+                (folder / CHOSEN).write_text(json.dumps({key: info[key] for key in ("runtime", "precision")}))
         yield found
 
 

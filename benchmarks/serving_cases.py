@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from training import algorithms
 
 ROOT = Path(__file__).resolve().parents[1]
+THREADS = len(os.sched_getaffinity(0))
 LABELS = [{"id": i, "name": f"class {i}"} for i in range(10)]
 
 

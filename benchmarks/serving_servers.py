@@ -4,8 +4,10 @@
 the other the answers that all others are compared with. The rest
 serve the guide's request on a port of this host:
 - `web`: our console's way of a stage URL, before the engine whose socket lies in the folder;
-- `litserve-eager` and `litserve-runtime`: LitServe, batching on, with the eager network, or with our exported model in
-  our runtime; both decode and write with our own functions, which are quicker than the stock ones;
+- `litserve-eager`: LitServe, batching on, with the eager network, Pillow and transformers' image processor; it writes
+  with our own functions, which are quicker than the stock ones;
+- `litserve-decoder`: the same, but it decodes with our own functions too, large JPEGs at a fraction of their size;
+- `litserve-runtime`: LitServe with those and our exported model in our runtime;
 - `fastapi`: FastAPI around the transformers pipeline, as its documentation shows it.
 """
 
@@ -19,16 +21,23 @@ from typing import Any
 import numpy as np
 import orjson
 
+from benchmarks.serving_candidates import CHOSEN
+from benchmarks.serving_cases import THREADS
 from endpoints.engine import runtimes
 from endpoints.engine.model import ServedModel
 
 LITSERVE_BATCH, LITSERVE_TIMEOUT = 8, 0.005  # as many callers as the table has
-THREADS = len(os.sched_getaffinity(0))
+
+
+def our_runtime(folder: Path) -> runtimes.Choice:
+    """The one that the engine runs on."""
+    chosen = json.loads((folder / CHOSEN).read_text())
+    return runtimes.choose(folder, "cpu", THREADS, chosen["precision"], chosen["runtime"])
 
 
 def floor(folder: Path, port: int) -> None:
     """Lines `[images together, repeats, request body's file]` -> `[seconds of each repeat]`."""
-    model, runtime = ServedModel(folder), runtimes.choose(folder, "cpu", THREADS)
+    model, runtime = ServedModel(folder), our_runtime(folder)
     print("ready", flush=True)
     for line in sys.stdin:
         together, repeats, file = json.loads(line)
@@ -90,12 +99,13 @@ class Eager:
         return {name: value.numpy() for name, value in zip(self._network.output_names, outputs, strict=True)}
 
 
-def litserve(folder: Path, port: int, *, eager: bool) -> None:
+def litserve(folder: Path, port: int, *, eager: bool, stock: bool = False) -> None:
     import litserve
 
-    from benchmarks.serving_litserve import ModelApi
+    from benchmarks.serving_litserve import ModelApi, StockApi
 
-    api = ModelApi(folder, eager, max_batch_size=LITSERVE_BATCH, batch_timeout=LITSERVE_TIMEOUT, api_path="/inference")
+    kind = StockApi if stock else ModelApi
+    api = kind(folder, eager, max_batch_size=LITSERVE_BATCH, batch_timeout=LITSERVE_TIMEOUT, api_path="/inference")
     server = litserve.LitServer(api, accelerator="cpu", timeout=300)
     server.run(host="127.0.0.1", port=port, log_level="warning", generate_client_file=False)
 
@@ -119,24 +129,33 @@ def fastapi(folder: Path, port: int) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, access_log=False, log_level="warning")
 
 
+def image_processor(manifest: dict[str, Any]) -> Any:
+    """transformers' image processor for what the model was trained on."""
+    import transformers
+
+    given = manifest["preprocessing"]
+    norm = {"image_mean": given["mean"], "image_std": given["std"]}
+    if manifest["algorithm"] == "image_classification":
+        side = given["input_size"]
+        return transformers.ViTImageProcessorPil(size={"height": side, "width": side}, **norm)
+    if manifest["algorithm"] == "semantic_segmentation":
+        return transformers.SegformerImageProcessorPil(size={"height": 512, "width": 512}, **norm)
+    size = {"shortest_edge": given["shortest"], "longest_edge": given["longest"]}
+    return transformers.DetrImageProcessorPil(size=size, **norm)
+
+
 def pipeline(folder: Path) -> tuple[Any, Any]:
     """The transformers pipeline of a model folder, and what makes JSON of its answers."""
     import transformers
 
     manifest = json.loads((folder / "model.json").read_text())
-    given = manifest["preprocessing"]
-    norm = {"image_mean": given["mean"], "image_std": given["std"]}
+    processor = image_processor(manifest)
+    pipe: Any
     if manifest["algorithm"] == "image_classification":
-        side = given["input_size"]
-        processor = transformers.ViTImageProcessorPil(size={"height": side, "width": side}, **norm)
         pipe = transformers.pipeline("image-classification", model=str(folder), image_processor=processor, top_k=None)
         return pipe, lambda answers: answers
     if manifest["algorithm"] == "semantic_segmentation":
-        processor = transformers.SegformerImageProcessorPil(size={"height": 512, "width": 512}, **norm)
-        pipe = transformers.pipeline("image-segmentation", model=str(folder), image_processor=processor)
-        return pipe, _masks
-    size = {"shortest_edge": given["shortest"], "longest_edge": given["longest"]}
-    processor = transformers.DetrImageProcessorPil(size=size, **norm)
+        return transformers.pipeline("image-segmentation", model=str(folder), image_processor=processor), _masks
     pipe = transformers.pipeline("object-detection", model=str(folder), image_processor=processor)
     return pipe, lambda answers: {"predictions": answers}
 
@@ -156,7 +175,8 @@ KINDS = {
     "floor": floor,
     "eager": eager,
     "web": web,
-    "litserve-eager": lambda folder, port: litserve(folder, port, eager=True),
+    "litserve-eager": lambda folder, port: litserve(folder, port, eager=True, stock=True),
+    "litserve-decoder": lambda folder, port: litserve(folder, port, eager=True),
     "litserve-runtime": lambda folder, port: litserve(folder, port, eager=False),
     "fastapi": fastapi,
 }

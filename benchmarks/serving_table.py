@@ -109,6 +109,11 @@ def promises(case: Case, figures: Figures, ours: str, precision: str) -> list[Pr
             eager,
         ),
         Promise(
+            f"{case.title}: 8 callers, {ours} / the same with our decoder",
+            figures.ratio(ours, "litserve-decoder"),
+            None,
+        ),
+        Promise(
             f"{case.title}: 8 callers, {ours} / FastAPI with the pipeline", figures.ratio(ours, "fastapi"), pipeline
         ),
     ]

@@ -33,15 +33,16 @@ class Stock(Dataset[Any]):
 
     def __init__(self, algorithm: str, root: Path, hyperparameters: dict[str, Any]) -> None:
         self.algorithm, self.root, self.records = algorithm, root, read_records(root, "train")
-        self.processor: Any = {
+        processors: dict[str, Any] = {
             "image_classification": lambda: ConvNextImageProcessorPil(
-                size={"shortest_edge": hyperparameters.get("input_size")}, crop_pct=224 / 256
+                size={"shortest_edge": hyperparameters["input_size"]}, crop_pct=224 / 256
             ),
             "semantic_segmentation": SegformerImageProcessorPil,
             "object_detection": lambda: DetrImageProcessorPil(
                 size={"shortest_edge": min(read_facts(root)["median_size"]), "longest_edge": 1333}
             ),
-        }[algorithm]()
+        }
+        self.processor = processors[algorithm]()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -89,6 +90,7 @@ def network(algorithm: str, root: Path) -> Any:
 
 
 def trainer(algorithm: str, root: Path, hyperparameters: dict[str, Any], device: str, steps: int) -> Trainer:
+    optimiser: dict[str, Any] = {"optim": os.environ["BENCH_OPTIM"]} if os.environ.get("BENCH_OPTIM") else {}
     args = TrainingArguments(
         output_dir=str(root.parent / "stock"),
         per_device_train_batch_size=hyperparameters["per_device_train_batch_size"],
@@ -97,7 +99,7 @@ def trainer(algorithm: str, root: Path, hyperparameters: dict[str, Any], device:
         use_cpu=device == "cpu",
         save_strategy="no",
         remove_unused_columns=False,
-        **({"optim": os.environ["BENCH_OPTIM"]} if os.environ.get("BENCH_OPTIM") else {}),
+        **optimiser,
         report_to=[],
         disable_tqdm=True,
     )

@@ -25,7 +25,7 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from benchmarks import stock_training
-from benchmarks.serving import LABELS, ROOT, THREADS
+from benchmarks.serving_cases import LABELS, ROOT, THREADS
 from models_registry.export import generated_images
 from training.trainer import loop
 from training.trainer.__main__ import SPIN_COUNT

@@ -49,3 +49,8 @@ def test_imports_point_one_way():
 
 def test_trainer_never_imports_django():
     assert loaded_after("import training.trainer.__main__", ("django",)) == []
+
+
+def test_the_benchmarks_can_be_started():
+    """`make bench` takes an hour: what it imports is all that is tried here."""
+    assert loaded_after("import benchmarks.__main__, benchmarks.runtimes, benchmarks.served_accuracy", ("torch",))
