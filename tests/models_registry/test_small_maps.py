@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from torch import nn
 from transformers import ResNetConfig, ResNetForImageClassification
 
 from models_registry.network import Network
@@ -48,12 +49,14 @@ def kinds(network: Network) -> list[type]:
 
 
 def test_what_only_meets_the_padding_is_left_out_and_images_share_what_is_small():
-    ours = fold_small_maps(network(), 28)
-    first, second = ours.model.resnet.encoder.stages[3].layers
-    assert first.layer[1].convolution.kernel_size == (2, 2)  # of 3 x 3 weights over 2 x 2 pixels, with stride 2
-    assert isinstance(second, Flat)
-    assert second.layers[0].layer[1].convolution.kernel_size == (1, 1)
-    assert kinds(ours).count(Dense) == 2  # of the third stage's layers all but the first, whose maps are 4 x 4
+    third, fourth = fold_small_maps(network(), 28).model.resnet.encoder.stages[2:]
+    border, flat = third.layers  # its first layer gets maps of 4 x 4 and gives some of 2 x 2
+    assert [type(border.layer[number].convolution) for number in range(3)] == [nn.Conv2d, nn.Conv2d, Flat]
+    assert kinds(flat).count(Dense) == 2
+    (flat,) = fourth.layers
+    reduced, kept = (layer.layer[1].convolution.product.weight for layer in flat.inner)
+    assert reduced.shape == (8, 4 * 8, 1, 1)  # of 3 x 3 weights over 2 x 2 pixels with stride 2, four
+    assert kept.shape == (8, 8, 1, 1)  # over one pixel, one
 
 
 def test_large_images_keep_their_convolutions():
@@ -66,8 +69,9 @@ def test_a_classifier_of_small_images_is_exported_so_and_answers_as_pytorch_does
     manifest["preprocessing"]["input_size"] = 14
     (folder / "model.json").write_text(json.dumps(manifest))
     assert export(folder).returncode == 0
-    graph = onnx.load(folder / "model.onnx").graph
-    assert (2, 2) in {tuple(tensor.dims[2:]) for tensor in graph.initializer if len(tensor.dims) == 4}
+    shapes = {tuple(tensor.dims) for tensor in onnx.load(folder / "model.onnx").graph.initializer}
+    assert (64, 4 * 32, 1, 1) in shapes  # the last stage's first convolution, over 2 x 2 pixels
+    assert (64, 32, 3, 3) not in shapes
     report = json.loads((folder / "export_report.json").read_text())
     assert report["largest_relative_difference"] < 1e-4
     assert report["inputs"][0]["shape"] == [-1, 3, 14, 14]
