@@ -8,9 +8,9 @@ import math
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -35,13 +35,14 @@ class Ticket:
     """What the server and the data plane tell each other about one request.
 
     `deadline`: of time.monotonic(), when nobody waits for the answer any more. `images`, `batch_size`: how many it
-    had, and how many were computed together.
+    had, and how many were computed together. `sizes`: each image's (width, height), once it is decoded.
     """
 
     deadline: float = math.inf
     images: int = 0
     batch_size: int = 0
     job: Job | None = None
+    sizes: list[tuple[int, int]] = field(default_factory=list)
     is_gone: bool = False
 
     def give_up(self) -> None:
@@ -64,6 +65,31 @@ class Settings(NamedTuple):
     runtime: str = ""
     batch_size: int | None = None
     batch_window_ms: float | None = None
+
+
+class Waiter:
+    """What the event loop waits for while two threads, the decoding and the model's, work for a request: the loop is
+    woken once, when both are done.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[list[Arrays]] = self._loop.create_future()
+
+    def tell(self, done: "Future[list[Arrays]]") -> None:
+        """From any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._take, done)
+
+    def _take(self, done: "Future[list[Arrays]]") -> None:
+        if self.future.done():  # its caller is gone
+            return
+        if done.cancelled():
+            self.future.cancel()
+        elif error := done.exception():
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(done.result())
 
 
 class DataPlane:
@@ -91,28 +117,36 @@ class DataPlane:
         ticket = TICKET.get(None) or Ticket()
         ticket.images = len(instances)
         self._batcher.expect(ticket)
+        waiter = Waiter()
         try:
             if self._image_pixels <= QUICK_PIXELS and self.model.is_quickly_decoded(instances):
-                job, sizes = self._queue(instances, ticket)
+                self._queue(instances, ticket, waiter)
             else:
-                job, sizes = await self.in_pool(self._queue, instances, ticket)
-            rows = await asyncio.wrap_future(job.future)
+                self._pool.submit(self._queue, instances, ticket, waiter)
+            rows = await waiter.future
         except asyncio.CancelledError:
             ticket.give_up()
             raise
         finally:
             self._batcher.forget(ticket)
-        ticket.batch_size = job.batch_size
-        return rows, sizes
+        assert ticket.job is not None
+        ticket.batch_size = ticket.job.batch_size
+        return rows, ticket.sizes
 
-    def _queue(self, instances: Sequence[Any], ticket: Ticket) -> tuple[Job, list[tuple[int, int]]]:
-        """Decode the images and put them before the model, in one thread."""
-        self._batcher.check_time(len(instances), self._image_pixels, ticket.deadline)
-        arrays, sizes = self.model.decode(instances)
-        ticket.job = job = self._batcher.submit(arrays, ticket.deadline, ticket)
+    def _queue(self, instances: Sequence[Any], ticket: Ticket, waiter: "Waiter") -> None:
+        """Decode the images and put them before the model, in one thread. The waiter is told what came of it."""
+        try:
+            self._batcher.check_time(len(instances), self._image_pixels, ticket.deadline)
+            arrays, ticket.sizes = self.model.decode(instances)
+            ticket.job = job = self._batcher.submit(arrays, ticket.deadline, ticket)
+        except Exception as error:
+            failed: Future[list[Arrays]] = Future()
+            failed.set_exception(error)
+            waiter.tell(failed)
+            return
+        job.future.add_done_callback(waiter.tell)
         if ticket.is_gone:
             job.future.cancel()
-        return job, sizes
 
     async def in_pool(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call what takes a while in a thread beside the model's."""

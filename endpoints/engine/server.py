@@ -139,23 +139,22 @@ class App:
         """Raises DeadlinePassed when the caller's time is over, ClientGone when it hangs up: the work ends then."""
         seconds = _seconds(headers, self._deadline_seconds)
         ticket = Ticket(time.monotonic() + seconds)
-        TICKET.set(ticket)  # the tasks below see it
+        TICKET.set(ticket)
         request = Request(await _body(receive, ticket.deadline), headers)
-        answering = asyncio.ensure_future(answer(plane, request))
-        leaving = asyncio.ensure_future(_hangs_up(receive))
+        answering = asyncio.current_task()
+        assert answering is not None
+        leaving = asyncio.ensure_future(_cancel_when_gone(receive, answering))
         try:
-            await asyncio.wait(
-                (answering, leaving),
-                timeout=ticket.deadline - time.monotonic(),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if answering.done():
-                return await _written(plane, answering.result(), ticket)
-            if leaving.done():
-                raise ClientGone
-            raise DeadlinePassed(f"No answer within {seconds:g} seconds.")
+            async with asyncio.timeout(ticket.deadline - time.monotonic()):
+                return await _written(plane, await answer(plane, request), ticket)
+        except TimeoutError as error:
+            raise DeadlinePassed(f"No answer within {seconds:g} seconds.") from error
+        except asyncio.CancelledError:
+            if not leaving.done():
+                raise  # it was not the caller
+            answering.uncancel()
+            raise ClientGone from None
         finally:
-            answering.cancel()
             leaving.cancel()
 
 
@@ -195,10 +194,11 @@ def _seconds(headers: Mapping[bytes, bytes], most: float) -> float:
     return min(most, int(said) / 1000) if said.isdigit() and len(said) < 10 else most
 
 
-async def _hangs_up(receive: Receive) -> None:
-    """Ends when the caller does."""
+async def _cancel_when_gone(receive: Receive, answering: asyncio.Task[Any]) -> None:
+    """End the work when the caller hangs up."""
     while (await receive())["type"] != "http.disconnect":
         pass
+    answering.cancel()
 
 
 async def _written(plane: DataPlane, value: Any, ticket: Ticket) -> Response:
