@@ -168,9 +168,14 @@ class DataPlane:
         self._answer_seconds = time.perf_counter() - began
         return arrays[0]
 
-    def settle(self, array: np.ndarray, size: int | None, window_ms: float | None, largest: int) -> dict[str, Any]:
-        """Measure the curve of the input `array`; batch as it says, or as told. -> what /-/info says of it."""
-        points = curve.measure(lambda n: self._runtime.run(self.model.predict.batch([array] * n)), largest)
+    def measure(self, array: np.ndarray, largest: int) -> list[curve.Point]:
+        """The curve of the network's input `array`."""
+        return curve.measure(lambda n: self._runtime.run(self.model.predict.batch([array] * n)), largest)
+
+    def settle(
+        self, array: np.ndarray, points: list[curve.Point], size: int | None, window_ms: float | None
+    ) -> dict[str, Any]:
+        """Batch as the curve `points` of the input `array` says, or as told. -> what /-/info says of it."""
         size = size or curve.batch_size(points)
         window_ms = curve.window_ms(points) if window_ms is None else window_ms
         self._image_pixels = array.shape[-2] * array.shape[-1]
@@ -203,7 +208,7 @@ def generated_image() -> str:
 def load(folder: Path, settings: Settings) -> DataPlane:
     """Load the model of `folder`, warm it up, measure it and have it answer a probe. Raises when any of that fails.
 
-    Choosing the runtime runs the network at least twice: the probe is not the first run.
+    A quick network has run before the probe. A slow one may not have: its runs are what a start takes its time for.
     """
     began = time.monotonic()
     log.info("Loading the model")
@@ -211,7 +216,9 @@ def load(folder: Path, settings: Settings) -> DataPlane:
     plane = DataPlane(ServedModel(folder), runtime, settings.threads)
     array = plane.probe()
     largest = (CPU_BATCH_BYTES if runtime.device == "cpu" else runtime.batch_pixels * 12) // array.nbytes
-    batching = plane.settle(array, settings.batch_size, settings.batch_window_ms, max(1, largest))
+    slow = runtime.image_ms >= runtimes.SLOW_MS  # then company saves nothing
+    points = [curve.Point(1, runtime.image_ms)] if slow else plane.measure(array, max(1, largest))
+    batching = plane.settle(array, points, settings.batch_size, settings.batch_window_ms)
     plane.info = {
         "runtime": runtime.name,
         "precision": runtime.precision,

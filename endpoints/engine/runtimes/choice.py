@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import orjson
@@ -35,6 +35,7 @@ ALL_SECONDS = 3.0
 SLOW_MS = 150.0
 # Images up to this size share runs (models_registry.openvino_network): so many count as much as one alone.
 COMPANY = 8
+SMALL_SIDE = 64
 CLOSE = 1.1  # times the fastest one's time: what else the machine does makes as much of a difference
 
 Arrays = dict[str, np.ndarray]
@@ -54,8 +55,8 @@ class Choice:
     """The runtime that serves. `candidates`: all that were measured, {"runtime", "precision", "ms" an image}, of small
     images the mean of one alone and one of eight together.
 
-    `batch_pixels`: how many pixels of input pay in one run. `parity`: what the export found about this precision,
-    None for fp32.
+    `batch_pixels`: how many pixels of input pay in one run. `image_ms`: its own row's "ms". `parity`: what the export
+    found about this precision, None for fp32.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Choice:
     batch_pixels: int
     run: Callable[[Mapping[str, np.ndarray]], Arrays]
     candidates: list[dict[str, Any]] = field(default_factory=list)
+    image_ms: float = 0.0
     parity: dict[str, Any] | None = None
 
 
@@ -83,11 +85,13 @@ def choose(folder: Path, device: str, threads: int, precision: str = "auto", nam
     cuda = _has_cuda(device)
     candidates = _cuda_candidates(folder, allowed) if cuda else _cpu_candidates(folder, threads, allowed)
     named = [candidate for candidate in candidates if candidate[:2] == (name, precision)]
-    candidates, seconds = named or candidates, ALL_SECONDS
+    candidates = named or candidates
     known = known_best(candidates, report.get("speed", {}))
-    if known is not None:  # the others are tried only if it fails
-        candidates, seconds = [known, *(candidate for candidate in candidates if candidate is not known)], 0.0
-    runtime, measured = fastest(candidates, generated_inputs(folder), seconds)
+    measured = [known.row] if known else []
+    runtime = loaded(known.candidate, smallest_inputs(folder, report)) if known else None
+    if runtime is None:
+        untried = [candidate for candidate in candidates if not known or candidate is not known.candidate]
+        runtime, measured = fastest(untried, generated_inputs(folder))
     key = f"cuda_{runtime.precision}" if cuda else runtime.precision
     return Choice(
         name=runtime.name,
@@ -96,6 +100,7 @@ def choose(folder: Path, device: str, threads: int, precision: str = "auto", nam
         batch_pixels=runtime.batch_pixels,
         run=runtime.run,
         candidates=measured,
+        image_ms=min(row["ms"] for row in measured if (row["runtime"], row["precision"]) == _key(runtime)),
         parity=None if runtime.precision == "fp32" else allowed[key],
     )
 
@@ -133,14 +138,40 @@ def _cpu_candidates(folder: Path, threads: int, allowed: Mapping[str, Any]) -> l
     return [*under_openvino, ("onnxruntime", "fp32", partial(OnnxRuntime, folder, threads))]
 
 
-def known_best(candidates: Sequence[Candidate], speed: Mapping[str, Any]) -> Candidate | None:
-    """Which one the export found to be taken, if it measured all of them, on this kind of CPU, and they are slow."""
+class Known(NamedTuple):
+    """A candidate that need not be measured, and its row in Choice.candidates."""
+
+    candidate: Candidate
+    row: dict[str, Any]
+
+
+def known_best(candidates: Sequence[Candidate], speed: Mapping[str, Any]) -> Known | None:
+    """Which one is to be taken by the export's figures, if it measured all of them, on this kind of CPU, and they are
+    slow."""
     known = speed["ms"] if speed.get("cpu") == cpu_name() else {}
     figures = [known.get(f"{name} {precision}", 0.0) for name, precision, _ in candidates]
     if min(figures) < SLOW_MS:
         return None
-    taken = [number for number, ms in enumerate(figures) if is_taken(ms, figures[:number])]
-    return candidates[taken[-1]]
+    taken = [number for number, ms in enumerate(figures) if is_taken(ms, figures[:number])][-1]
+    name, precision, _ = candidates[taken]
+    return Known(candidates[taken], {"runtime": name, "precision": precision, "ms": figures[taken]})
+
+
+def loaded(candidate: Candidate, inputs: Arrays) -> Runtime | None:
+    """The candidate's runtime, which has answered `inputs`; None when it cannot."""
+    name, precision, load = candidate
+    try:
+        runtime = load()
+        require_finite(runtime.run(inputs))
+    except Exception as error:
+        log.warning("%s in %s cannot run this model", name, precision, exc_info=error)
+        return None
+    trim()  # what loading took
+    return runtime
+
+
+def _key(runtime: Runtime) -> tuple[str, str]:
+    return runtime.name, runtime.precision
 
 
 def fastest(
@@ -214,6 +245,15 @@ def quickest_ms(work: Callable[[], Any]) -> float:
         if time.monotonic() > ends:
             break
     return round(quickest * 1000, 3)
+
+
+def smallest_inputs(folder: Path, report: Mapping[str, Any]) -> Arrays:
+    """One image as small as the network takes it: where sizes are free, a run of it costs next to nothing."""
+    sides = [SMALL_SIDE if side < 0 else side for side in report["inputs"][0]["shape"][2:]]
+    pixels = np.random.default_rng(0).normal(size=(3, *sides)).astype(np.float32)
+    predict = algorithms.part(orjson.loads((folder / "model.json").read_bytes())["algorithm"], "predict")
+    inputs: Arrays = predict.batch([pixels])
+    return inputs
 
 
 def generated_inputs(folder: Path) -> Arrays:
