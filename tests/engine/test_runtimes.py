@@ -229,6 +229,14 @@ def test_when_the_runtime_that_was_quickest_fails_another_one_serves(tmp_path):
     assert done.stdout.strip() == "openvino"
 
 
+def test_when_nothing_else_may_answer_a_slow_network_fails_with_its_own_reason(tmp_path):
+    folder = tmp_path / "model"
+    measured_before(folder, cpu_name(), openvino=900.0, onnxruntime=600.0)
+    (folder / "model.onnx").unlink()
+    with pytest.raises(Exception, match=r"model\.onnx"):
+        choose(folder, "cpu", 1, "fp32", "onnxruntime")
+
+
 def test_small_images_are_measured_alone_and_in_company():
     sizes = []
 

@@ -91,7 +91,7 @@ def choose(folder: Path, device: str, threads: int, precision: str = "auto", nam
     runtime = loaded(known.candidate, smallest_inputs(folder, report)) if known else None
     if runtime is None:
         untried = [candidate for candidate in candidates if not known or candidate is not known.candidate]
-        runtime, measured = fastest(untried, generated_inputs(folder))
+        runtime, measured = fastest(untried or candidates, generated_inputs(folder))
     key = f"cuda_{runtime.precision}" if cuda else runtime.precision
     return Choice(
         name=runtime.name,
