@@ -93,9 +93,11 @@ def run_case(case: Case, folder: Path, options: argparse.Namespace) -> list[Prom
         "engine: " + ", ".join(f"{name} {value}" for name, value in info.items() if name not in {"candidates", "pid"}),
     ]
     print_case(case.title, figures, notes)
+    exact = info.get("precision", "fp32") == "fp32"
     return [
         *promises(case, figures, "web" if "web" in options.servers else "engine", info.get("precision", "fp32")),
-        Promise(f"{case.title}: answers equal to eager PyTorch's, share", [equal], 1.0),
+        # Where precision was traded, labels whose scores are nearly the same may change places.
+        Promise(f"{case.title}: answers equal to eager PyTorch's, share", [equal], 1.0 if exact else None),
         Promise(f"{case.title}: engine's start to its first answer, s", [started], MOST_START_SECONDS, at_least=False),
     ]
 
