@@ -117,29 +117,25 @@ def promises(case: Case, figures: Figures, ours: str, precision: str) -> list[Pr
             f"{case.title}: 8 callers, {ours} / FastAPI with the pipeline", figures.ratio(ours, "fastapi"), pipeline
         ),
     ]
-    if case.key != "resnet28":
-        return found
+    return _of_small_images(case.title, figures, ours, found) if case.key == "resnet28" else found
+
+
+def _of_small_images(title: str, figures: Figures, ours: str, found: Sequence[Promise]) -> list[Promise]:
+    """What is promised of the smallest network, where a server's own work counts most, around what is of all."""
+    names = sorted({"engine", ours})
+    alone = figures.ratio_of_one(ours, "litserve-runtime")
+    together = figures.ratio(ours, "litserve-runtime")
     return [
         *(
-            Promise(
-                f"{case.title}: p50 of one caller, {name} - floor, ms", figures.above_floor_ms(name), 2, at_least=False
-            )
-            for name in sorted({"engine", ours})
+            Promise(f"{title}: p50 of one caller, {name} - floor, ms", figures.above_floor_ms(name), 2, at_least=False)
+            for name in names
         ),
         *(
-            Promise(
-                f"{case.title}: 16 callers, {name} / the floor's best batch", figures.ratio(name, "floor", 16), 0.85
-            )
-            for name in sorted({"engine", ours})
+            Promise(f"{title}: 16 callers, {name} / the floor's best batch", figures.ratio(name, "floor", 16), 0.85)
+            for name in names
         ),
         *found,
-        Promise(
-            f"{case.title}: p50 of one caller, LitServe in our runtime / {ours}",
-            figures.ratio_of_one(ours, "litserve-runtime"),
-            1.2,
-        ),
-        Promise(
-            f"{case.title}: 8 callers, {ours} / LitServe in our runtime", figures.ratio(ours, "litserve-runtime"), 1.2
-        ),
-        Promise(f"{case.title}: memory of the idle engine, MB", [figures.memory["engine"]], 350, at_least=False),
+        Promise(f"{title}: p50 of one caller, LitServe in our runtime / {ours}", alone, 1.2),
+        Promise(f"{title}: 8 callers, {ours} / LitServe in our runtime", together, 1.2),
+        Promise(f"{title}: memory of the idle engine, MB", [figures.memory["engine"]], 350, at_least=False),
     ]

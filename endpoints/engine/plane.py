@@ -76,12 +76,12 @@ class Waiter:
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[list[Arrays]] = self._loop.create_future()
 
-    def tell(self, done: "Future[list[Arrays]]") -> None:
+    def tell(self, done: Future[list[Arrays]]) -> None:
         """From any thread."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._take, done)
 
-    def _take(self, done: "Future[list[Arrays]]") -> None:
+    def _take(self, done: Future[list[Arrays]]) -> None:
         if self.future.done():  # its caller is gone
             return
         if done.cancelled():
@@ -133,7 +133,7 @@ class DataPlane:
         ticket.batch_size = ticket.job.batch_size
         return rows, ticket.sizes
 
-    def _queue(self, instances: Sequence[Any], ticket: Ticket, waiter: "Waiter") -> None:
+    def _queue(self, instances: Sequence[Any], ticket: Ticket, waiter: Waiter) -> None:
         """Decode the images and put them before the model, in one thread. The waiter is told what came of it."""
         try:
             self._batcher.check_time(len(instances), self._image_pixels, ticket.deadline)

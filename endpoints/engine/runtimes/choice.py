@@ -148,7 +148,8 @@ class Known(NamedTuple):
 def known_best(candidates: Sequence[Candidate], speed: Mapping[str, Any]) -> Known | None:
     """Which one is to be taken by the export's figures, if it measured all of them, on this kind of CPU, and they are
     slow."""
-    known = speed["ms"] if speed.get("cpu") == cpu_name() else {}
+    here = cpu_name()  # "" where the system does not say: then no two are known to be of one kind
+    known = speed["ms"] if here and speed.get("cpu") == here else {}
     figures = [known.get(f"{name} {precision}", 0.0) for name, precision, _ in candidates]
     if min(figures) < SLOW_MS:
         return None
