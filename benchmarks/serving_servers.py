@@ -71,6 +71,7 @@ def web(folder: Path, port: int) -> None:
 
     django.setup()
     from endpoints import statistics
+    from endpoints.http import QuickProtocol
     from endpoints.invoke import StageApplication
 
     resource = {"id": "r", "path": "/inference", "model": "model", "sockets": [str(folder / "engine.sock")]}
@@ -79,7 +80,7 @@ def web(folder: Path, port: int) -> None:
     table = folder / "routes.json"
     table.write_text(json.dumps({"version": 1, "endpoints": {"bench": endpoint}}))
     application = StageApplication(table, statistics.Recorder(lambda calls: None))
-    uvicorn.run(application, host="127.0.0.1", port=port, access_log=False, log_level="warning")
+    uvicorn.run(application, host="127.0.0.1", port=port, http=QuickProtocol, access_log=False, log_level="warning")
 
 
 class Eager:

@@ -8,16 +8,20 @@ import os
 import socket
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from endpoints.http import QuickProtocol
 
 LINGER_SECONDS = 1.0  # an idle connection is kept open so long: a request may be on its way already
 FINISH_SECONDS = 10
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(QuickProtocol):
     """uvicorn's own closes idle connections at once when the process is to end."""
 
     ending = False
+
+    def is_quick(self) -> bool:
+        return self.url.startswith(b"/stage/")
 
     def shutdown(self) -> None:
         self.ending = True

@@ -3,19 +3,20 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 from django.conf import settings
 from django.utils import timezone
 
 from endpoints import lookup, statistics
-from endpoints.connections import Answer, Connection
+from endpoints.connections import Answer, CallerGone, Connection
+from endpoints.http import EXTENSION, Message, QuickCycle
 from endpoints.lookup import Refused
 from endpoints.rates import Places
+from endpoints.within import Within
 
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -31,6 +32,7 @@ class Exchange:
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
         self.receive, self.send = receive, send
+        self._cycle: QuickCycle = scope["extensions"][EXTENSION]
         self.started = time.monotonic()
         self.deadline = self.started + settings.STAGE_TIMEOUT_SECONDS - 1
         self.method: str = scope["method"]
@@ -77,7 +79,7 @@ class Exchange:
         if length.isdigit() and int(length) > limit:
             raise too_large
         try:
-            async with asyncio.timeout(min(places.limits.body_seconds, self.seconds_left)):
+            with Within(min(places.limits.body_seconds, self.seconds_left)):
                 more = True
                 while more:
                     message = await self.receive()
@@ -93,13 +95,21 @@ class Exchange:
         except TimeoutError:
             raise Refused(408, "slow_body", "The body did not arrive in time.") from None
 
-    async def watch(self, hung_up: Exception) -> None:
-        """Until the caller hangs up: then close the connection to the engine, so that it drops the request."""
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Within it, a caller that hangs up closes the connection to the engine, so that it drops the request."""
+        self._cycle.when_gone = self._hang_up
+        if self._cycle.disconnected:
+            self._hang_up()
+        try:
+            yield
+        finally:
+            self._cycle.when_gone = None
+
+    def _hang_up(self) -> None:
         self.gone = True
         if self.connection is not None:
-            self.connection.abort(hung_up)
+            self.connection.abort(CallerGone())
 
     async def refuse(self, refused: Refused) -> None:
         self.status, self.error = refused.status, refused.message
@@ -134,9 +144,14 @@ class Exchange:
         not take it within `seconds` is cut off. Raises BrokenOff."""
         self.status = answer.status
         headers = [row for row in answer.headers if row[0] not in BETWEEN_US]
+        start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        if more is None and self._cycle.has_room and sum(map(len, answer.chunks)) <= AT_ONCE:
+            await self.send(start)  # neither of them waits
+            await self._write(answer.body, last=True)
+            return
         try:
-            async with asyncio.timeout(seconds):
-                await self.send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            with Within(seconds):
+                await self.send(start)
                 if more is None:
                     await self._write(answer.body, last=True)
                     return
@@ -145,7 +160,7 @@ class Exchange:
                 await self.send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             self.error = "The caller did not take the answer in time."
-            await self._cut_off()
+            self._cycle.abort()
 
     async def _write(self, body: bytes, last: bool) -> None:
         """In pieces: each `send` waits until the server has got rid of enough of what came before."""
@@ -157,13 +172,3 @@ class Exchange:
             await self.send({"type": "http.response.body", "body": body[start : start + PIECE], "more_body": True})
         if last:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _cut_off(self) -> None:
-        """Close the connection without waiting for what the caller has not read. ASGI has no word for it, so this
-        asks uvicorn's own object; another server is left to close it when it sees the exception."""
-        transport = getattr(getattr(self.send, "__self__", None), "transport", None)
-        if transport is None:
-            raise TimeoutError(self.error)
-        transport.abort()
-        while (await self.receive())["type"] != "http.disconnect":
-            pass

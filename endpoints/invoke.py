@@ -18,13 +18,15 @@ from django.db import close_old_connections
 
 from endpoints import lookup, routes, statistics
 from endpoints.connections import Answer, BrokenOff, CallerGone, Engine
-from endpoints.exchange import Exchange, Message, Receive, Send
+from endpoints.exchange import Exchange, Receive, Send
 from endpoints.forwarding import MARGIN_SECONDS, REPLACED_SECONDS, Forwarder
+from endpoints.http import Message
 from endpoints.lookup import Refused, Target
 from endpoints.rates import Limits, Places, Rates
 from endpoints.rollout_figures import Seen
 from endpoints.rollouts import Rollouts, Trial
 from endpoints.services.rollouts import rollout_count
+from endpoints.within import Within
 
 log = logging.getLogger(__name__)
 
@@ -133,15 +135,13 @@ class StageApplication:
         if call.seconds_left < MARGIN_SECONDS:
             raise Refused(503, "deadline_passed", "No time is left to answer this call.", {"Retry-After": "1"})
         began, status = time.monotonic(), 503
-        watching = asyncio.create_task(call.watch(CallerGone()))
         try:
-            async with asyncio.timeout(call.seconds_left):
+            with call.watched(), Within(call.seconds_left):
                 answer, engine = await self._forwarder.ask(call, target, find, patience)
             status = answer.status
         except TimeoutError:
             raise Refused(504, "timeout", "The model did not answer in time.", {"Retry-After": "5"}) from None
         finally:
-            watching.cancel()
             if trial and not call.gone:
                 self.rollouts.count(trial, side, status, time.monotonic() - began)
         if answer.whole:

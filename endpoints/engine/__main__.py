@@ -20,6 +20,7 @@ import uvicorn
 
 from endpoints.engine import plane, protocols
 from endpoints.engine.server import App
+from endpoints.http import QuickProtocol
 
 log = logging.getLogger("endpoints.engine")
 
@@ -74,7 +75,7 @@ def product_version() -> str:
 def http_config(app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=QuickProtocol,
         loop="uvloop",
         ws="none",
         lifespan="on",

@@ -25,7 +25,9 @@ from endpoints.engine.errors import (
 )
 from endpoints.engine.plane import TICKET, DataPlane, Ticket
 from endpoints.engine.protocols import Answer, Route
+from endpoints.http import EXTENSION, QuickCycle
 from endpoints.memory import HighWater
+from endpoints.within import Within
 
 log = logging.getLogger(__name__)
 
@@ -128,34 +130,37 @@ class App:
         self._bodies += size
         self._high_water.note(self._bodies)
         try:
-            return await self._compute(plane, route.answer, headers, receive)
+            return await self._compute(plane, route.answer, headers, scope, receive)
         finally:
             self._in_flight -= 1
             self._bodies -= size
 
     async def _compute(
-        self, plane: DataPlane, answer: Answer, headers: Mapping[bytes, bytes], receive: Receive
+        self, plane: DataPlane, answer: Answer, headers: Mapping[bytes, bytes], scope: Scope, receive: Receive
     ) -> Response:
         """Raises DeadlinePassed when the caller's time is over, ClientGone when it hangs up: the work ends then."""
         seconds = _seconds(headers, self._deadline_seconds)
         ticket = Ticket(time.monotonic() + seconds)
         TICKET.set(ticket)
         request = Request(await _body(receive, ticket.deadline), headers)
+        cycle: QuickCycle = scope["extensions"][EXTENSION]
         answering = asyncio.current_task()
         assert answering is not None
-        leaving = asyncio.ensure_future(_cancel_when_gone(receive, answering))
+        cycle.when_gone = answering.cancel
         try:
-            async with asyncio.timeout(ticket.deadline - time.monotonic()):
+            with Within(ticket.deadline - time.monotonic()):
+                if cycle.disconnected:
+                    raise ClientGone
                 return await _written(plane, await answer(plane, request), ticket)
         except TimeoutError as error:
             raise DeadlinePassed(f"No answer within {seconds:g} seconds.") from error
         except asyncio.CancelledError:
-            if not leaving.done():
+            if not cycle.disconnected:
                 raise  # it was not the caller
             answering.uncancel()
             raise ClientGone from None
         finally:
-            leaving.cancel()
+            cycle.when_gone = None
 
 
 def _announced(headers: Mapping[bytes, bytes]) -> int:
@@ -172,7 +177,7 @@ async def _body(receive: Receive, deadline: float) -> bytes:
     chunks: list[bytes] = []
     size, more = 0, True
     try:
-        async with asyncio.timeout(deadline - time.monotonic()):
+        with Within(deadline - time.monotonic()):
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -192,13 +197,6 @@ def _seconds(headers: Mapping[bytes, bytes], most: float) -> float:
     """How long the caller still waits: what x-deadline-ms says, if that is less."""
     said = headers.get(b"x-deadline-ms", b"")
     return min(most, int(said) / 1000) if said.isdigit() and len(said) < 10 else most
-
-
-async def _cancel_when_gone(receive: Receive, answering: asyncio.Task[Any]) -> None:
-    """End the work when the caller hangs up."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    answering.cancel()
 
 
 async def _written(plane: DataPlane, value: Any, ticket: Ticket) -> Response:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from endpoints.http import QuickProtocol
 from tests.endpoints.colours import request
 
 Answer = Callable[["Request"], None]
@@ -69,7 +70,8 @@ def serving(application: Any) -> Iterator[str]:
     """Serve an ASGI application, lifespan and all. -> its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan="on", access_log=False))
+        quick = {"http": QuickProtocol, "log_level": "warning", "access_log": False}
+        server = uvicorn.Server(uvicorn.Config(application, lifespan="on", **quick))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started:

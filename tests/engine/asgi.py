@@ -6,9 +6,12 @@ import io
 import json
 import threading
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
+
+from endpoints.http import EXTENSION
 
 MANIFEST = {
     "algorithm": "object_detection",
@@ -69,7 +72,9 @@ class Client:
 
         given = {"content-type": "application/json"} if headers is None else headers
         raw = [(k.encode(), v.encode()) for k, v in given.items()]
-        await self.app({"type": "http", "method": method, "path": path, "headers": raw}, messages.get, send)
+        here = {EXTENSION: SimpleNamespace(disconnected=False, when_gone=None)}
+        scope = {"type": "http", "method": method, "path": path, "headers": raw, "extensions": here}
+        await self.app(scope, messages.get, send)
         if not sent:
             return None
         answer = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
