@@ -19,10 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.serving_candidates import SERVERS, Candidate, candidates
-from benchmarks.serving_cases import CASES, Case, make_model, photo, request_body
+from benchmarks.serving_cases import CASES, THREADS, Case, make_model, photo, request_body
 from benchmarks.serving_exactness import equal_share
 from benchmarks.serving_load import load
 from benchmarks.serving_table import Figures, Promise, p99, print_case, print_promises, promises
+from endpoints.engine.runtimes.choice import generated_inputs
+from models_registry.openvino_network import OpenVinoNetwork, has_bf16
+from models_registry.speed import Timed
 
 __all__ = ["CASES", "make_model"]
 
@@ -107,7 +110,14 @@ def allow_bf16(folder: Path, allowed: bool) -> None:
     file = folder / "export_report.json"
     report = json.loads(file.read_text())
     found = {"runtime": "openvino", "device": "cpu", "precision": "bf16", "allowed": allowed, "reason": None}
-    file.write_text(json.dumps(report | {"precisions": report["precisions"] | {"bf16": found}}))
+    times = {name: ms for name, ms in report["speed"]["ms"].items() if name != "openvino bf16"}
+    if allowed and has_bf16():
+        run, inputs = Timed(OpenVinoNetwork(folder / "model.onnx", "bf16", THREADS).run), generated_inputs(folder)
+        for _ in range(3):
+            run(inputs)
+        times["openvino bf16"] = run.ms
+    precisions = {**report["precisions"], "bf16": found}
+    file.write_text(json.dumps({**report, "precisions": precisions, "speed": {**report["speed"], "ms": times}}))
 
 
 def rotated(names: Sequence[str], turn: int) -> list[str]:

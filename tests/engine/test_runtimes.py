@@ -215,13 +215,25 @@ def test_a_slow_network_is_not_measured_again_on_the_kind_of_cpu_that_made_it(tm
 def test_a_slow_network_that_was_made_elsewhere_and_a_quick_one_are_measured(tmp_path):
     elsewhere = measured_before(tmp_path / "slow", "another CPU", openvino=600.0, onnxruntime=900.0)
     assert len(elsewhere.candidates) == 2
-    quick = measured_before(tmp_path / "quick", cpu_name(), openvino=6.0, onnxruntime=900.0)
+    quick = measured_before(tmp_path / "quick", cpu_name(), openvino=60.0, onnxruntime=80.0)
     assert len(quick.candidates) == 2
 
 
-def test_when_the_runtime_that_was_quickest_fails_another_one_serves(tmp_path):
+@pytest.mark.parametrize(
+    ("openvino", "onnxruntime", "tried"),
+    [(60.0, 100.0, {"openvino"}), (100.0, 60.0, {"onnxruntime"}), (2.0, 4.0, {"openvino", "onnxruntime"})],
+)
+def test_a_runtime_that_was_much_slower_is_not_tried_unless_the_times_are_too_short_to_tell(
+    tmp_path, openvino, onnxruntime, tried
+):
+    choice = measured_before(tmp_path / "model", cpu_name(), openvino=openvino, onnxruntime=onnxruntime)
+    assert {row["runtime"] for row in choice.candidates} == tried
+
+
+@pytest.mark.parametrize(("openvino", "onnxruntime"), [(900.0, 600.0), (90.0, 40.0)])
+def test_when_the_runtime_that_was_quickest_fails_another_one_serves(tmp_path, openvino, onnxruntime):
     folder = tmp_path / "model"
-    measured_before(folder, cpu_name(), openvino=900.0, onnxruntime=600.0)
+    measured_before(folder, cpu_name(), openvino=openvino, onnxruntime=onnxruntime)
     script = "import sys; sys.modules['onnxruntime'] = None\n"  # cannot be imported
     script += "import pathlib; from endpoints.engine.runtimes import choose\n"
     script += f"print(choose(pathlib.Path({str(folder)!r}), 'cpu', 1).name)"

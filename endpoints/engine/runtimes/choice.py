@@ -1,6 +1,7 @@
 """Which runtime serves a model: of those that may answer, the one that is fastest here, measured when it is loaded.
 Of two that are about as fast, the one that is exact, or needs less memory. A slow network, of which a run takes a good
-part of a second, is not measured again where the export did so on the same kind of CPU.
+part of a second, is not measured again where the export did so on the same kind of CPU; of others, a runtime that the
+export found to be much slower is not tried.
 
 ONNX Runtime in fp32 may always answer. Another runtime or precision may only where the model's export found that it
 answers as well (`precisions` in export_report.json, by models_registry.parity).
@@ -36,6 +37,8 @@ SLOW_MS = 150.0
 # Images up to this size share runs (models_registry.openvino_network): so many count as much as one alone.
 COMPANY = 8
 SMALL_SIDE = 64
+# So many times the quickest one's time at the export, and a runtime is not tried, if that was long enough to tell.
+HOPELESS, TELLING_MS = 1.5, 5.0
 CLOSE = 1.1  # times the fastest one's time: what else the machine does makes as much of a difference
 
 Arrays = dict[str, np.ndarray]
@@ -85,13 +88,15 @@ def choose(folder: Path, device: str, threads: int, precision: str = "auto", nam
     cuda = _has_cuda(device)
     candidates = _cuda_candidates(folder, allowed) if cuda else _cpu_candidates(folder, threads, allowed)
     named = [candidate for candidate in candidates if candidate[:2] == (name, precision)]
+    speed = report.get("speed", {})
     candidates = named or candidates
-    known = known_best(candidates, report.get("speed", {}))
+    known = known_best(candidates, speed)
     measured = [known.row] if known else []
     runtime = loaded(known.candidate, smallest_inputs(folder, report)) if known else None
     if runtime is None:
         untried = [candidate for candidate in candidates if not known or candidate is not known.candidate]
-        runtime, measured = fastest(untried or candidates, generated_inputs(folder))
+        likely, others = promising(untried or candidates, speed)
+        runtime, measured = fastest(likely, generated_inputs(folder), last_resorts=others)
     key = f"cuda_{runtime.precision}" if cuda else runtime.precision
     return Choice(
         name=runtime.name,
@@ -145,13 +150,28 @@ class Known(NamedTuple):
     row: dict[str, Any]
 
 
-def known_best(candidates: Sequence[Candidate], speed: Mapping[str, Any]) -> Known | None:
-    """Which one is to be taken by the export's figures, if it measured all of them, on this kind of CPU, and they are
-    slow."""
+def export_ms(candidates: Sequence[Candidate], speed: Mapping[str, Any]) -> list[float]:
+    """What an image took under each when the model was made; [] unless all were measured, and on this kind of CPU."""
     here = cpu_name()  # "" where the system does not say: then no two are known to be of one kind
     known = speed["ms"] if here and speed.get("cpu") == here else {}
     figures = [known.get(f"{name} {precision}", 0.0) for name, precision, _ in candidates]
-    if min(figures) < SLOW_MS:
+    return figures if all(figures) else []
+
+
+def promising(candidates: Sequence[Candidate], speed: Mapping[str, Any]) -> tuple[list[Candidate], list[Candidate]]:
+    """-> (those that may be the fastest here by the export's figures, the others)."""
+    figures = export_ms(candidates, speed)
+    quickest = min(figures, default=0.0)
+    if quickest < TELLING_MS:
+        return list(candidates), []
+    likely = [candidate for candidate, ms in zip(candidates, figures, strict=True) if ms <= HOPELESS * quickest]
+    return likely, [candidate for candidate in candidates if candidate not in likely]
+
+
+def known_best(candidates: Sequence[Candidate], speed: Mapping[str, Any]) -> Known | None:
+    """Which one is to be taken by the export's figures, if they are slow."""
+    figures = export_ms(candidates, speed)
+    if not figures or min(figures) < SLOW_MS:
         return None
     taken = [number for number, ms in enumerate(figures) if is_taken(ms, figures[:number])][-1]
     name, precision, _ = candidates[taken]
@@ -176,10 +196,14 @@ def _key(runtime: Runtime) -> tuple[str, str]:
 
 
 def fastest(
-    candidates: list[Candidate], inputs: Arrays, seconds: float = ALL_SECONDS
+    candidates: Sequence[Candidate],
+    inputs: Arrays,
+    seconds: float = ALL_SECONDS,
+    last_resorts: Sequence[Candidate] = (),
 ) -> tuple[Runtime, list[dict[str, Any]]]:
     """Load and measure one after the other; never more than two are in memory. -> (the best, what was measured).
 
+    `last_resorts` are tried when none of the others can run the model.
     A candidate that fails or answers with numbers that are not finite is passed over. Raises the last one's error when
     all fail: ONNX Runtime's.
     """
@@ -187,8 +211,8 @@ def fastest(
     measured: list[dict[str, Any]] = []
     failure: Exception | None = None
     ends = time.monotonic() + seconds
-    for name, precision, load in candidates:
-        if best is not None and time.monotonic() > ends:
+    for number, (name, precision, load) in enumerate([*candidates, *last_resorts]):
+        if best is not None and (number >= len(candidates) or time.monotonic() > ends):
             break
         try:
             runtime = load()
