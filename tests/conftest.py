@@ -10,6 +10,7 @@ from django.test import Client
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
+import tests.exported  # noqa: F401 - before any worker starts: it makes the folder that all of them share
 from tests.broken.summary import pytest_terminal_summary  # noqa: F401 - pytest finds the hook under this name
 from training.models import Membership, Project, Role
 

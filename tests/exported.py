@@ -1,5 +1,10 @@
-"""Model folders as the registry makes them, of real, tiny trainings; and engines that serve them."""
+"""Model folders as the registry makes them, of real, tiny trainings; and engines that serve them.
 
+A model is made once a test run: the processes that share the tests share its folder too. A test that changes it
+changes a copy.
+"""
+
+import atexit
 import http.client
 import json
 import os
@@ -17,8 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.runs import ROOT, tiny_model
+from training.locks import file_lock
 
-_FOLDER = tempfile.TemporaryDirectory(prefix="exported-")
+if "EXPORTED_FOLDER" not in os.environ:  # this process begins the run; those it starts find the folder there
+    os.environ["EXPORTED_FOLDER"] = tempfile.mkdtemp(prefix="exported-")
+    atexit.register(shutil.rmtree, os.environ["EXPORTED_FOLDER"], ignore_errors=True)
+FOLDER = Path(os.environ["EXPORTED_FOLDER"])
 
 
 def export(folder: Path, dataset: str = "") -> subprocess.CompletedProcess[str]:
@@ -31,7 +40,8 @@ def export(folder: Path, dataset: str = "") -> subprocess.CompletedProcess[str]:
 @cache
 def trained(algorithm: str) -> Path:
     """A trained model's folder, not exported. Beside its run lies its dataset."""
-    return tiny_model(algorithm, Path(_FOLDER.name))
+    with file_lock(FOLDER / f"{algorithm}.trained.lock", wait=True):
+        return tiny_model(algorithm, FOLDER)
 
 
 def dataset_of(algorithm: str) -> Path:
@@ -40,10 +50,12 @@ def dataset_of(algorithm: str) -> Path:
 
 @cache
 def exported(algorithm: str) -> Path:
-    folder = Path(_FOLDER.name) / f"{algorithm}.exported"
-    shutil.copytree(trained(algorithm), folder)
-    done = export(folder, str(dataset_of(algorithm)))
-    assert done.returncode == 0, done.stderr[-3000:]
+    folder = FOLDER / f"{algorithm}.exported"
+    with file_lock(FOLDER / f"{algorithm}.exported.lock", wait=True):
+        if not (folder / "export_report.json").exists():
+            shutil.copytree(trained(algorithm), folder, dirs_exist_ok=True)
+            done = export(folder, str(dataset_of(algorithm)))
+            assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.runs import events_of, make_dataset, make_run, start_trainer, tiny_model, train
+from tests.exported import trained
+from tests.runs import events_of, make_dataset, make_run, start_trainer, train
 from training import algorithms
 from training.processes import ProcessId, kill_session, session_members
 from training.trainer import checkpoints
@@ -18,10 +19,9 @@ ALGORITHMS = list(algorithms.PACKAGES)
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
+def models():
     """algorithm -> its tiny model, trained by the real trainer in a process of its own."""
-    folder = tmp_path_factory.mktemp("models")
-    return {key: tiny_model(key, folder) for key in ALGORITHMS}
+    return {key: trained(key) for key in ALGORITHMS}
 
 
 def wait_for(condition, seconds=60):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.runs import ARCHITECTURES, events_of, make_dataset, make_run, tiny_model
+from tests.exported import trained
+from tests.runs import ARCHITECTURES, events_of, make_dataset, make_run
 from training import algorithms
 from training.algorithms.base import Message
 from training.algorithms.images import open_rgb
@@ -23,8 +24,8 @@ ALGORITHMS = list(algorithms.PACKAGES)
 
 
 @pytest.fixture(scope="module")
-def model_folder(tmp_path_factory):
-    return tiny_model("image_classification", tmp_path_factory.mktemp("models"))
+def model_folder():
+    return trained("image_classification")
 
 
 def failure(run):
