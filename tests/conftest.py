@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 
 import tests.exported  # noqa: F401 - before any worker starts: it makes the folder that all of them share
 from tests.broken.summary import pytest_terminal_summary  # noqa: F401 - pytest finds the hook under this name
+from tests.spread import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - hooks too
 from training.models import Membership, Project, Role
 
 PASSWORD = "correct horse battery"

@@ -10,7 +10,7 @@ from tests.corpus import classification_zip
 from training import ingest, services
 from training.models import Dataset
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.django_db(transaction=True)
 SHOTS = os.environ.get("SCREENSHOTS")
 
 

@@ -19,7 +19,7 @@ from tests.running import PASSWORD, running_console
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("journey")]
+pytestmark = pytest.mark.browser
 
 MINUTES = 60_000  # ms
 DATASETS = {

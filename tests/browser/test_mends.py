@@ -12,7 +12,7 @@ from tests.training.test_doctor import photo
 from training import ingest, services
 from training.models import Dataset
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.django_db(transaction=True)
 SHOTS = os.environ.get("SCREENSHOTS")
 
 

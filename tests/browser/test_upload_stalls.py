@@ -12,7 +12,7 @@ from tests.running import PASSWORD, RunningConsole, running_console
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("upload-stalls")]
+pytestmark = pytest.mark.browser
 
 STALLED_SECONDS = 3
 

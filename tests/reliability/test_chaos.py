@@ -1,12 +1,9 @@
 """A short `make chaos`: a working console, and one process of each kind killed."""
 
-import pytest
-
 from tests.chaos.kills import KINDS
 from tests.chaos.run import Chaos
 
 
-@pytest.mark.xdist_group("chaos")
 def test_eight_kills_lose_nothing(tmp_path):
     chaos = Chaos(tmp_path / "home")
     ledger = chaos.run(["image_classification"], kills=len(KINDS), seconds=16, quick=True)

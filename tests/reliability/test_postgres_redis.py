@@ -25,7 +25,6 @@ def test_the_journey_on_postgresql_and_redis(tmp_path, database, broker):
         assert connection.execute("SELECT status FROM training_training").fetchall() == [("COMPLETE",)]
 
 
-@pytest.mark.xdist_group("chaos")
 def test_three_kills_lose_nothing_on_postgresql_and_redis(tmp_path, database, broker):
     """The broker forgets what a killed worker had fetched; the database does not. Longer: `make chaos DATABASE=1`."""
     chaos = Chaos(tmp_path / "home", variables={"DATABASE_URL": database, "BROKER_URL": broker})
