@@ -17,7 +17,7 @@ run: setup  ## Set up, migrate, start every process; Ctrl-C stops them all
 test: setup-dev  ## Every test, browser tests included
 	@.ci/browser
 	@.ci/clients
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 test-slow: setup-dev  ## The tests that take minutes: does each algorithm learn
 	@$(BIN)/python -m pytest -m slow
