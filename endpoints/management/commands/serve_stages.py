@@ -13,6 +13,7 @@ from endpoints.supervisor import AlreadyRunning, Patience, Supervisor
 
 class Command(BaseCommand):
     help = "Keep an engine process alive for every stage."
+    requires_system_checks = ()  # `make run` makes them; they load every page, and this process shows none
 
     def handle(self, *args: Any, **options: Any) -> None:
         stopping = threading.Event()

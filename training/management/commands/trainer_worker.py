@@ -12,6 +12,7 @@ from training.cluster import Cluster
 
 class Command(BaseCommand):
     help = "Run trainings, TRAINING_SLOTS at a time."
+    requires_system_checks = ()  # `make run` makes them; they load every page, and this process shows none
 
     def handle(self, *args: Any, **options: Any) -> None:
         if os.environ.get("Q_CLUSTER_NAME") != queue.CLUSTER:
