@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Tests that one process runs, one after the other: they share a console or an engine that takes long to start, or would
 # disturb each other. A test whose id begins so belongs to that group; every other test goes wherever there is room.
-# Those of the killed processes are one group because they wait while trainers train: one core of theirs is enough.
+# Most in tests/reliability wait for something while a trainer of theirs takes a whole core: so they go one by one.
 GROUPS = {
     "tests/reliability/test_engine_kills.py": "engine kills",
     "tests/reliability/": "reliability",
