@@ -120,7 +120,7 @@ class QuickCycle:
             return
         if message["type"] == "http.response.start":
             self._head = self._head_of(message["status"], message["headers"])
-            self._started = True
+            self._started, self._awaits_continue = True, False
             return
         if self.response_complete or not self._started:
             raise RuntimeError(f"{message['type']}: the answer is complete, or has not begun.")
@@ -149,7 +149,6 @@ class QuickCycle:
 
     def _complete(self) -> None:
         self.response_complete = True
-        self._awaits_continue = False
         self.set()
         if not self.keep_alive:
             self.transport.close()

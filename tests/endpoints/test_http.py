@@ -25,6 +25,11 @@ class App:
             raise ValueError("before the answer")
         if scope["path"] == "/wait":
             await asyncio.sleep(3)
+        if scope["path"] == "/early":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+            await send({"type": "http.response.body", "body": b"early", "more_body": True})
+            await self.read(receive)
+            return await send({"type": "http.response.body"})
         body = await self.read(receive)
         if scope["path"] == "/gone":
             gone = asyncio.Event()
@@ -141,6 +146,15 @@ def test_who_asks_whether_to_send_a_body_is_told_so_first(app, connect):
         assert answer(file)[0] == 100
         connection.sendall(b"body")
         assert answer(file)[::2] == (200, b"body")
+
+
+def test_who_was_answered_already_is_not_told_to_send_its_body(app, connect):
+    with connect() as connection:
+        file = connection.makefile("rb")
+        connection.sendall(message("/early", b"body", headers=b"expect: 100-continue\r\n")[:-4])
+        assert answer(file)[2] == b"early"
+        connection.sendall(b"body" + message("/", b"next"))
+        assert answer(file)[::2] == (200, b"next")
 
 
 def test_head_gets_the_length_and_no_body(app, connect):
