@@ -39,7 +39,6 @@ class QuickCycle:
         self.keep_alive = scope["http_version"] == "1.1" and protocol.parser.should_keep_alive()
         self.more_body = True
         self.disconnected = self.response_complete = False
-        self.message_event = self  # the protocol calls `set` when it has changed one of them
         self.when_gone: Callable[[], object] | None = None
         self._protocol, self._scope = protocol, scope
         scope["extensions"] = {EXTENSION: self}
@@ -52,6 +51,11 @@ class QuickCycle:
         self._news: asyncio.Future[None] | None = None
 
     # --- what the protocol calls ---
+
+    @property
+    def message_event(self) -> "QuickCycle":
+        """The protocol calls its `set` when it has changed an attribute. As an attribute it would be a circle."""
+        return self
 
     def set(self) -> None:
         if self.disconnected and self.when_gone is not None:
@@ -75,6 +79,7 @@ class QuickCycle:
             if not self._started:
                 await self._fail()
         finally:
+            self._scope["extensions"] = {}  # which hold this object: nothing is left for the garbage collector
             if not self.response_complete:
                 self.transport.close()
 

@@ -1,12 +1,13 @@
 """Between a socket and an application: bodies arrive whole, answers leave whole, connections stay usable."""
 
 import asyncio
+import gc
 import socket
 from contextlib import closing
 
 import pytest
 
-from endpoints.http import EXTENSION
+from endpoints.http import EXTENSION, QuickCycle
 from tests.endpoints.web import serving
 
 MB = 2**20
@@ -219,3 +220,18 @@ def test_a_caller_that_breaks_off_its_body_is_gone(app, connect):
         connection.sendall(message("/", b"0123456789")[:-5])
     until_gone(app, connect)
     assert app.gone == ["http.disconnect"]
+
+
+def test_an_answered_call_is_gone_from_memory_at_once(connect):
+    """Its bodies are large: they must not wait until the garbage collector comes by."""
+    with connect() as connection:
+        file = connection.makefile("rb")
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                connection.sendall(message("/", b"body"))
+                answer(file)
+            assert sum(isinstance(thing, QuickCycle) for thing in gc.get_objects()) <= 2
+        finally:
+            gc.enable()
