@@ -1,8 +1,8 @@
 """HTTP/1.1 on the server's side of stage URLs and of engines: uvicorn's connection, with a quicker exchange on it.
 
 A request with an image has a hundred kilobytes or more. uvicorn stops reading after 64 KiB until the application has
-taken them, and hands it what came with each read. Here the application gets the body once it is whole, or a larger
-part of it; head and body of an answer are written together.
+taken them, and writes head and body of an answer one after the other. Here the socket is read on while the application
+takes what there is, and an answer is written at once.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 log = logging.getLogger(__name__)
 
-HELD = 256 * 2**10  # bytes of a body that wait for the application at most, and what one more read brings
+HELD = 256 * 2**10  # bytes of a body that wait for the application, at most, and what one more read brings
 
 EXTENSION = "quick"  # of ASGI's scope: the cycle itself
 
@@ -69,7 +69,7 @@ class QuickCycle:
         self._held += len(chunk)
         if self._held > HELD:
             self._protocol.flow.pause_reading()
-            self.set()
+        self.set()
 
     async def run_asgi(self, app: Any) -> None:
         try:
@@ -137,7 +137,7 @@ class QuickCycle:
             self._complete()
 
     def _has_news(self) -> bool:
-        has_body = not self._is_taken and (not self.more_body or self._held > HELD)
+        has_body = not self._is_taken and (not self.more_body or self._held > 0)
         return has_body or self.disconnected or self.response_complete
 
     def _head_of(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:

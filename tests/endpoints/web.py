@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from console.web import Protocol
 from endpoints.http import QuickProtocol
 from tests.endpoints.colours import request
 
@@ -66,11 +67,11 @@ def toy_engine(path: Path, answer: Answer) -> Iterator[str]:
 
 
 @contextmanager
-def serving(application: Any) -> Iterator[str]:
-    """Serve an ASGI application, lifespan and all. -> its address."""
+def serving(application: Any, http: type[Protocol] | type[QuickProtocol] = Protocol) -> Iterator[str]:
+    """Serve an ASGI application, lifespan and all, as the web process does. -> its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        quick = {"http": QuickProtocol, "log_level": "warning", "access_log": False}
+        quick = {"http": http, "log_level": "warning", "access_log": False}
         server = uvicorn.Server(uvicorn.Config(application, lifespan="on", **quick))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

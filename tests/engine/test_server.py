@@ -14,6 +14,7 @@ import pytest
 from endpoints.engine.plane import DataPlane
 from endpoints.engine.protocols import routes
 from endpoints.engine.server import MAX_BODY, App
+from endpoints.http import QuickProtocol
 from tests.endpoints.web import serving
 from tests.engine.asgi import BOX, GOOD, Client, b64, bomb, png
 
@@ -175,7 +176,11 @@ def test_caller_that_hangs_up_frees_its_place_and_costs_no_work(model, toy):
     """Over a real connection: the closed socket is all that the engine hears of it."""
     plane = DataPlane(model, toy, threads=2)
     app = App(routes("shapes", "/inference", "1"), lambda: plane, pytest.fail, max_requests=2)
-    with serving(app) as url, httpx.Client(base_url=url, timeout=30) as client, ThreadPoolExecutor(2) as pool:
+    with (
+        serving(app, QuickProtocol) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
         while client.get("/-/ready").status_code != 200:
             time.sleep(0.01)
         toy.gate.clear()
