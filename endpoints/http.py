@@ -8,7 +8,7 @@ takes what there is, and an answer is written at once.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
@@ -167,36 +167,37 @@ class QuickProtocol(HttpToolsProtocol):
 
     cycle: Any  # a QuickCycle, or uvicorn's
 
-    def is_quick(self) -> bool:
-        """Whether the request of `self.url` is for an application that QuickCycle serves."""
+    def is_quick(self, path: str) -> bool:
+        """Whether a request of this path is for an application that QuickCycle serves."""
         return True
 
     def on_headers_complete(self) -> None:
-        if self.parser.should_upgrade() or not self.is_quick():
+        self._complete_scope()
+        if self._becomes_websocket() or not self.is_quick(self.scope["path"]):
             super().on_headers_complete()
             return
-        before, self.cycle = self.cycle, QuickCycle(self, self._whole_scope())
+        before, self.cycle = self.cycle, QuickCycle(self, cast(Message, self.scope))
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:  # it came before the one before it was answered
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
-    def _whole_scope(self) -> Message:
+    def _complete_scope(self) -> None:
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
-        scope: Any = self.scope
-        scope.update(
-            method=self.parser.get_method().decode("ascii"),
-            http_version=self.parser.get_http_version(),
-            path=self.root_path + (unquote(path) if "%" in path else path),
-            raw_path=self.root_path.encode("ascii") + url.path,
-            query_string=url.query or b"",
-        )
-        return dict(scope)
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = self.parser.get_http_version()
+        self.scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        self.scope["raw_path"] = self.root_path.encode("ascii") + url.path
+        self.scope["query_string"] = url.query or b""
+
+    def _becomes_websocket(self) -> bool:
+        """An offer of any other protocol is declined by answering the request as it is."""
+        return self.parser.should_upgrade() and self._should_upgrade()
 
     def on_body(self, body: bytes) -> None:
-        if not isinstance(self.cycle, QuickCycle):
+        if self._becomes_websocket() or not isinstance(self.cycle, QuickCycle):
             super().on_body(body)
         elif not self.cycle.response_complete:
             self.cycle.take(body)
