@@ -20,6 +20,8 @@ HELD = 256 * 2**10  # bytes of a body that wait for the application, at most, an
 
 EXTENSION = "quick"  # of ASGI's scope: the cycle itself
 
+OFFER = (b"upgrade", b"http2-settings")  # headers of a request that may go on in another protocol
+
 Message = MutableMapping[str, Any]
 
 
@@ -162,7 +164,11 @@ class QuickCycle:
 
 class QuickProtocol(HttpToolsProtocol):
     """For `uvicorn.Config(http=...)`. What a connection needs beside its requests is uvicorn's: keeping it open,
-    pipelined requests, the end of the server.
+    pipelined requests, websockets, the end of the server.
+
+    Who offers to go on in another protocol, as Java's client offers HTTP/2 in each of its requests, is answered in this
+    one, whatever the path. The parser takes what follows such a head for the other protocol already, and uvicorn with
+    it: the application would see a request without its body.
     """
 
     cycle: Any  # a QuickCycle, or uvicorn's
@@ -171,9 +177,42 @@ class QuickProtocol(HttpToolsProtocol):
         """Whether a request of this path is for an application that QuickCycle serves."""
         return True
 
+    def data_received(self, data: bytes | memoryview) -> None:
+        self._unset_keepalive_if_required()
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                if self._should_upgrade():
+                    return self.handle_websocket_upgrade()
+                if self.scope["method"] == "CONNECT":
+                    return self._refuse()
+                self._read_without_offer()
+                data = memoryview(data)[offer.args[0] :]
+            except httptools.HttpParserError:
+                return self._refuse()
+
+    def _refuse(self) -> None:
+        log.warning("Not a request of HTTP/1.1, from %s", self.client)
+        self.send_400_response("Invalid HTTP request received.")
+
+    def _read_without_offer(self) -> None:
+        """Read the head again, by a parser that expects what follows to belong to it."""
+        lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.scope["http_version"].encode())]
+        for name, value in self.headers:
+            words = [word for word in value.split(b",") if name != b"connection" or word.strip().lower() not in OFFER]
+            if name not in OFFER:
+                lines.append(b"%b: %b\r\n" % (name, b",".join(words)))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.parser.feed_data(b"".join([*lines, b"\r\n"]))
+
     def on_headers_complete(self) -> None:
         self._complete_scope()
-        if self._becomes_websocket() or not self.is_quick(self.scope["path"]):
+        if self._is_declined():
+            return
+        if self.parser.should_upgrade() or not self.is_quick(self.scope["path"]):
             super().on_headers_complete()
             return
         before, self.cycle = self.cycle, QuickCycle(self, cast(Message, self.scope))
@@ -192,12 +231,16 @@ class QuickProtocol(HttpToolsProtocol):
         self.scope["raw_path"] = self.root_path.encode("ascii") + url.path
         self.scope["query_string"] = url.query or b""
 
-    def _becomes_websocket(self) -> bool:
-        """An offer of any other protocol is declined by answering the request as it is."""
-        return self.parser.should_upgrade() and self._should_upgrade()
+    def _is_declined(self) -> bool:
+        """Whether this is a head that will be read again."""
+        return self.parser.should_upgrade() and not self._should_upgrade()
 
     def on_body(self, body: bytes) -> None:
-        if self._becomes_websocket() or not isinstance(self.cycle, QuickCycle):
+        if not isinstance(self.cycle, QuickCycle):
             super().on_body(body)
         elif not self.cycle.response_complete:
             self.cycle.take(body)
+
+    def on_message_complete(self) -> None:
+        if not self._is_declined():
+            super().on_message_complete()

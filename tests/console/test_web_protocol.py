@@ -6,7 +6,7 @@ import pytest
 
 from endpoints.invoke import StageApplication
 from endpoints.statistics import Recorder
-from tests.endpoints.web import Web, resource, serving, table, toy_engine
+from tests.endpoints.web import Web, lifespan, resource, serving, table, toy_engine
 
 
 @pytest.fixture
@@ -42,10 +42,23 @@ def test_with_the_whole_address_as_a_proxy_sends_it(web):
     assert ask(web, b"http://x/stage/e1").startswith(b"HTTP/1.1 200 ")
 
 
-def test_with_an_offer_of_another_protocol_as_curl_makes_it(web):
-    """The offer is declined by an answer. Of a POST with one, uvicorn's parser drops the body."""
+def test_with_an_offer_of_another_protocol_as_curl_and_java_make_it(web):
     answer = ask(web, b"/stage/e1", b"upgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b'{"bytes": 2}')
+
+
+def test_the_other_pages_get_the_body_behind_an_offer_too(tmp_path):
+    async def echo(scope, receive, send):
+        if scope["type"] == "lifespan":
+            return await lifespan(receive, send)
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"bytes": %d}' % len(body)})
+
+    with serving(echo) as url:
+        answer = ask(Web(url, tmp_path), b"/api/v1/models/", b"upgrade: h2c\r\n")
+    assert b'{"bytes": 2}' in answer
 
 
 @pytest.mark.parametrize("target", [b"/%73tage/e1", b"/stage/%00", b"/stage/", b"/stage/e1/%ff/x"])

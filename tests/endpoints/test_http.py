@@ -3,13 +3,14 @@
 import asyncio
 import gc
 import socket
+import threading
 import time
 from contextlib import closing
 
 import pytest
 
 from endpoints.http import EXTENSION, QuickCycle, QuickProtocol
-from tests.endpoints.web import serving
+from tests.endpoints.web import lifespan, serving
 
 MB = 2**20
 
@@ -56,13 +57,6 @@ class App:
             self.parts.append(message["body"])
             more = message["more_body"]
         return b"".join(self.parts)
-
-
-async def lifespan(receive, send):
-    await receive()
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    await send({"type": "lifespan.shutdown.complete"})
 
 
 @pytest.fixture
@@ -124,6 +118,49 @@ def test_a_chunked_body_is_read_to_its_end(app, connect):
         head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
         connection.sendall(head + b"3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n")
         assert answer(connection.makefile("rb"))[2] == b"abcdefg"
+
+
+OFFER = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
+
+
+def test_who_offers_another_protocol_is_answered_in_this_one(app, connect):
+    """As Java's client offers HTTP/2 in each request: the body, and the next request, are not lost with the offer."""
+    with connect() as connection:
+        connection.sendall(b"".join(message("/", text, headers=OFFER) for text in (b"one", b"", b"three")))
+        file = connection.makefile("rb")
+        assert [answer(file)[2] for _ in range(3)] == [b"one", b"", b"three"]
+        head, _, rest = message("/", b"later", headers=OFFER).partition(b"\r\n\r\n")
+        connection.sendall(head + b"\r\n\r\n")
+        time.sleep(0.1)
+        connection.sendall(rest)
+        assert answer(file)[2] == b"later"
+        connection.sendall(
+            b"POST / HTTP/1.1\r\nhost: x\r\n%btransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" % OFFER
+        )
+        assert answer(file)[2] == b"abc"
+
+
+def test_an_offer_of_another_protocol_does_not_keep_a_connection_that_was_to_end(app, connect):
+    with connect() as connection:
+        connection.sendall(message("/", b"last", headers=OFFER.replace(b"Upgrade,", b"close, Upgrade,")))
+        file = connection.makefile("rb")
+        assert answer(file)[2] == b"last"
+        assert file.read() == b""
+
+
+def test_thousands_of_offers_at_once_are_each_answered(app, connect):
+    with connect() as connection:
+        sender = threading.Thread(target=connection.sendall, args=[message("/", b"x", headers=OFFER) * 3000])
+        sender.start()
+        file = connection.makefile("rb")
+        assert all(answer(file)[2] == b"x" for _ in range(3000))
+        sender.join()
+
+
+def test_a_tunnel_is_refused(app, connect):
+    with connect() as connection:
+        connection.sendall(b"CONNECT x:80 HTTP/1.1\r\nhost: x:80\r\n\r\n")
+        assert answer(connection.makefile("rb"))[0] == 400
 
 
 def test_a_sender_is_held_back_until_its_body_is_read(app, connect):

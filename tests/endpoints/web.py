@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 
 from console.web import Protocol
+from endpoints.exchange import Receive, Send
 from endpoints.http import QuickProtocol
 from tests.endpoints.colours import request
 
@@ -84,6 +85,14 @@ def serving(application: Any, http: type[Protocol] | type[QuickProtocol] = Proto
             server.should_exit = True
             thread.join(20)
             assert not thread.is_alive()
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    """The start and the end of an application that does nothing at either."""
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 def table(stages: dict[str, list[dict[str, Any]]], *, default: str = "default", keys: dict[str, Any] | None = None):
