@@ -32,7 +32,7 @@ class Protocol(QuickProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.ending and self.cycle is not None:
+        if self.ending and self.cycle is not None and not self.parser.should_upgrade():
             self.cycle.keep_alive = False  # the answer says "Connection: close", and the connection ends with it
 
     @property
@@ -50,6 +50,7 @@ def main() -> None:
         host=os.environ.get("HOST", "127.0.0.1"),
         port=int(os.environ.get("PORT", "8000")),
         http=Protocol,
+        ws="none",
         access_log=False,
         timeout_graceful_shutdown=FINISH_SECONDS,
     )

@@ -164,11 +164,11 @@ class QuickCycle:
 
 class QuickProtocol(HttpToolsProtocol):
     """For `uvicorn.Config(http=...)`. What a connection needs beside its requests is uvicorn's: keeping it open,
-    pipelined requests, websockets, the end of the server.
+    pipelined requests, the end of the server.
 
     Who offers to go on in another protocol, as Java's client offers HTTP/2 in each of its requests, is answered in this
-    one, whatever the path. The parser takes what follows such a head for the other protocol already, and uvicorn with
-    it: the application would see a request without its body.
+    one, whatever the path and whatever protocol. The parser takes what follows such a head for the other protocol
+    already, and uvicorn with it: the application would see a request without its body.
     """
 
     cycle: Any  # a QuickCycle, or uvicorn's
@@ -184,9 +184,7 @@ class QuickProtocol(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as offer:
-                if self._should_upgrade():
-                    return self.handle_websocket_upgrade()
-                if self.scope["method"] == "CONNECT":
+                if self.parser.get_method() == b"CONNECT":
                     return self._refuse()
                 self._read_without_offer()
                 data = memoryview(data)[offer.args[0] :]
@@ -199,7 +197,8 @@ class QuickProtocol(HttpToolsProtocol):
 
     def _read_without_offer(self) -> None:
         """Read the head again, by a parser that expects what follows to belong to it."""
-        lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.scope["http_version"].encode())]
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
         for name, value in self.headers:
             words = [word for word in value.split(b",") if name != b"connection" or word.strip().lower() not in OFFER]
             if name not in OFFER:
@@ -209,10 +208,10 @@ class QuickProtocol(HttpToolsProtocol):
         self.parser.feed_data(b"".join([*lines, b"\r\n"]))
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # this head will be read again
         self._complete_scope()
-        if self._is_declined():
-            return
-        if self.parser.should_upgrade() or not self.is_quick(self.scope["path"]):
+        if not self.is_quick(self.scope["path"]):
             super().on_headers_complete()
             return
         before, self.cycle = self.cycle, QuickCycle(self, cast(Message, self.scope))
@@ -231,10 +230,6 @@ class QuickProtocol(HttpToolsProtocol):
         self.scope["raw_path"] = self.root_path.encode("ascii") + url.path
         self.scope["query_string"] = url.query or b""
 
-    def _is_declined(self) -> bool:
-        """Whether this is a head that will be read again."""
-        return self.parser.should_upgrade() and not self._should_upgrade()
-
     def on_body(self, body: bytes) -> None:
         if not isinstance(self.cycle, QuickCycle):
             super().on_body(body)
@@ -242,5 +237,5 @@ class QuickProtocol(HttpToolsProtocol):
             self.cycle.take(body)
 
     def on_message_complete(self) -> None:
-        if not self._is_declined():
+        if not self.parser.should_upgrade():
             super().on_message_complete()

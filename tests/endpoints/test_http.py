@@ -140,6 +140,14 @@ def test_who_offers_another_protocol_is_answered_in_this_one(app, connect):
         assert answer(file)[2] == b"abc"
 
 
+def test_an_offer_of_a_websocket_is_one_of_another_protocol(app, connect):
+    with connect() as connection:
+        handshake = b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n"
+        offer = b"connection: upgrade\r\nupgrade: websocket\r\n" + handshake
+        connection.sendall(message("/", b"body", headers=offer))
+        assert answer(connection.makefile("rb"))[2] == b"body"
+
+
 def test_an_offer_of_another_protocol_does_not_keep_a_connection_that_was_to_end(app, connect):
     with connect() as connection:
         connection.sendall(message("/", b"last", headers=OFFER.replace(b"Upgrade,", b"close, Upgrade,")))
