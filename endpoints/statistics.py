@@ -86,17 +86,17 @@ def bound(milliseconds: float) -> str:
 
 
 def percentile(latencies: Mapping[str, int], share: float) -> float | None:
-    """The time in ms that `share` (0 to 1) of the calls stayed under; None without calls.
+    """The time in ms of the call that `share` (0 to 1) of all calls were as quick as; None without calls.
 
-    A bucket's calls are taken as evenly spread within it.
+    A bucket's calls are taken as evenly spread within it: one alone lies in its middle.
     """
     buckets = sorted((float(upper), n) for upper, n in latencies.items() if n)
-    wanted = share * sum(n for _, n in buckets)
+    wanted = max(1, math.ceil(share * sum(n for _, n in buckets)))
     seen = 0
     for upper, n in buckets:
         if seen + n >= wanted:
             lower = upper / GROWTH
-            return round(lower + (upper - lower) * (wanted - seen) / n, 2)
+            return round(lower + (upper - lower) * (wanted - seen - 0.5) / n, 2)
         seen += n
     return None
 

@@ -97,10 +97,18 @@ def _series(rows: list[dict[str, Any]], names: Iterable[tuple[str, Any, str]], u
             "name": name,
             "label": str(label),
             "tone": tone,
-            "points": [[int(row["minute"].timestamp()), row[name] / unit if unit > 1 else row[name]] for row in rows],
+            "points": [[int(row["minute"].timestamp()), _in(unit, row[name])] for row in rows],
         }
         for name, label, tone in names
     ]
+
+
+def _in(unit: int, value: float) -> float:
+    """In so many digits as say something: 1234.5, 49.7, 8.1, 0.00019."""
+    if unit == 1:
+        return value
+    value /= unit
+    return round(value, 1) if value >= 10 else float(f"{value:.2g}")
 
 
 @require_POST

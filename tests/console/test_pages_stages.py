@@ -280,3 +280,11 @@ def test_data_is_charted_in_a_unit_that_both_series_can_be_read_in(viewer, endpo
     statistics.write([call])
     charts = viewer.get(of_stage("stage_statistics", stage)).json()["charts"]
     assert charts[2]["title"] == f"Data, in {unit}"
+
+
+def test_data_is_charted_in_digits_that_a_reader_wants(viewer, endpoint):
+    """Not 8.1084 KB."""
+    stage = endpoint.default_stage
+    statistics.write([statistics.Call(stage.pk, timezone.now(), "/inference", 200, 5, bytes_in=50_892, bytes_out=8303)])
+    series = viewer.get(of_stage("stage_statistics", stage)).json()["charts"][2]["series"]
+    assert [one["points"][0][1] for one in series] == [49.7, 8.1]

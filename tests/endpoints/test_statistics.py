@@ -34,6 +34,13 @@ def test_percentiles_are_right_to_a_tenth():
         assert percentile(histogram, share) == pytest.approx(np.quantile(times, share), rel=0.1)
 
 
+def test_one_call_has_one_time(stage):
+    """Not a p50 of 98 ms and a p99 of 108."""
+    times = {percentile({bound(103.0): 1}, share) for share in (0.5, 0.95, 0.99)}
+    assert len(times) == 1
+    assert times.pop() == pytest.approx(103, rel=0.12)
+
+
 def test_no_calls_have_no_percentile(stage):
     assert percentile({}, 0.5) is None
     assert services.stage_statistics(stage)["p95"] is None
