@@ -7,6 +7,14 @@ const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 5000
 const ink = (element) => getComputedStyle(element).color;
 const grid = () => (dark() ? "rgba(255, 255, 255, .08)" : "rgba(24, 36, 51, .08)");
 
+/** uPlot's size of the axis of y: of one width, so that charts stand below one another, unless a number needs more. */
+function besideLabels(plot, labels, index) {
+  const axis = plot.axes[index];
+  plot.ctx.font = axis.font[0];
+  const widest = Math.max(0, ...(labels ?? []).map((label) => plot.ctx.measureText(label).width));
+  return Math.max(60, Math.ceil(widest / devicePixelRatio) + axis.ticks.size + axis.gap + 2);
+}
+
 /** One chart: a card with its title, drawing, legend and table. `options`: text, time (x is in seconds), sync (a key). */
 export class Chart {
   constructor(description, period, options) {
@@ -61,7 +69,7 @@ export class Chart {
       ...(this.period?.zone && { tzDate: (time) => uPlot.tzDate(new Date(time * 1000), this.period.zone) }),
       cursor: { drag: { x: true, y: false }, points: { size: 7 }, sync: { key: this.options.sync } },
       scales: { x: { time: this.options.time, range: (plot, low, high) => this.span(low, high) }, y: { range: (plot, low, high) => this.range(low, high) } },
-      axes: [along, { ...axis, values: labels, size: 60, incrs: this.description.stacked ? WHOLE : undefined }],
+      axes: [along, { ...axis, values: labels, size: besideLabels, incrs: this.description.stacked ? WHOLE : undefined }],
       series: [{}, ...this.description.series.map((one, index) => this.line(one, index))],
       hooks: { setCursor: [() => this.showTip()] },
     };

@@ -175,6 +175,19 @@ def test_the_charts_of_a_stage_show_the_chosen_period_and_move_on(open_page, peo
     expect(page.locator(".chart-card")).to_have_count(0)
 
 
+INK_AT_THE_EDGE = """canvas => canvas.getContext("2d").getImageData(0, 0, 2, canvas.height).data.some(value => value)"""
+
+
+def test_the_numbers_beside_a_chart_are_not_cut_off(open_page, people, endpoint):
+    at = timezone.now() - timedelta(minutes=5)
+    call = statistics.Call(endpoint.default_stage.pk, at, "/inference", 200, 12, bytes_in=950_739, bytes_out=580)
+    statistics.write([call])
+    page = stage_page(open_page(people.viewer), endpoint)
+    data = page.locator(".chart-card").filter(has=page.get_by_role("heading", name="Data, in B"))
+    expect(data.locator(".chart-stage canvas")).to_be_visible()
+    assert not data.locator(".chart-stage canvas").evaluate(INK_AT_THE_EDGE)
+
+
 def test_the_example_in_python_is_a_tab_away(open_page, people, endpoint):
     page = stage_page(open_page(people.viewer), endpoint)
     page.get_by_role("tab", name="curl").focus()
