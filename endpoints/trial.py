@@ -22,7 +22,7 @@ UNAVAILABLE = {"error": {"code": "unavailable", "message": "The model is not rea
 def resource_try(*, resource: StageResource, body: bytes) -> tuple[int, bytes]:
     """POST `body` to the resource's path. -> (HTTP status, body of the answer); counted in the stage's statistics."""
     began = time.monotonic()
-    status, answer = _ask(resource, body)
+    status, answer, batch_size = _ask(resource, body)
     call = statistics.Call(
         stage_id=resource.stage_id,
         at=timezone.now(),
@@ -32,6 +32,7 @@ def resource_try(*, resource: StageResource, body: bytes) -> tuple[int, bytes]:
         bytes_in=len(body),
         bytes_out=len(answer),
         error=_error(answer) if status >= 400 else "",
+        batch_size=batch_size,
         body=body if resource.stage.keep_images else b"",
         content_type="application/json",
     )
@@ -39,24 +40,28 @@ def resource_try(*, resource: StageResource, body: bytes) -> tuple[int, bytes]:
     return status, answer
 
 
-def _ask(resource: StageResource, body: bytes) -> tuple[int, bytes]:
-    """Of an engine that goes away under the call, another one takes it over: inference changes nothing."""
+def _ask(resource: StageResource, body: bytes) -> tuple[int, bytes, int | None]:
+    """-> (HTTP status, body of the answer, images that were computed together).
+
+    Of an engine that goes away under the call, another one takes it over: inference changes nothing.
+    """
     sockets = [routes.engines_folder() / name for name in resource.sockets]
     for path in random.sample(sockets, len(sockets)):
         try:
             return _post(path, resource.path, body)
         except (OSError, http.client.HTTPException):
             log.info("The engine on %s went away during a trial", path)
-    return 503, json.dumps(UNAVAILABLE).encode()
+    return 503, json.dumps(UNAVAILABLE).encode(), None
 
 
-def _post(socket: Path, path: str, body: bytes) -> tuple[int, bytes]:
+def _post(socket: Path, path: str, body: bytes) -> tuple[int, bytes, int | None]:
     """Raises OSError, HTTPException when no engine listens, or it goes away under the call."""
     connection = UnixConnection(socket, settings.STAGE_TIMEOUT_SECONDS)
     try:
         connection.request("POST", path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
-        return response.status, response.read()
+        together = response.headers.get("x-batch-size", "")
+        return response.status, response.read(), int(together) if together.isdigit() else None
     finally:
         connection.close()
 

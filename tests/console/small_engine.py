@@ -24,6 +24,7 @@ class Handler(BaseHTTPRequestHandler):
         payload = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(payload)))
+        self.send_header("X-Batch-Size", "1")
         self.end_headers()
         self.wfile.write(payload)
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 from PIL import Image
 
 from endpoints import statistics
+from endpoints.figures import stage_figures
 from endpoints.models import RequestRecord, Stage
 from tests.console import served
 
@@ -96,6 +97,12 @@ def test_the_engines_refusal_comes_through(viewer, endpoint, engine):
     assert answer.status_code == 400
     assert answer.json()["error"]["message"] == "instances[0].data is not an image."
     assert RequestRecord.objects.get().error == "instances[0].data is not an image."
+
+
+def test_a_trial_is_counted_like_any_call_with_its_batch(viewer, endpoint, engine):
+    viewer.post(of_stage("stage_try", endpoint.default_stage), {"image": image()})
+    figures = stage_figures(endpoint.default_stage)
+    assert (figures["succeeded"], figures["batch_size"]) == (1, 1)
 
 
 def test_a_detection_is_tried_with_the_pages_threshold_and_scores(viewer, endpoint, engine):
