@@ -32,7 +32,7 @@ class Protocol(QuickProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.ending and self.cycle is not None and not self.parser.should_upgrade():
+        if self.ending and self.cycle is not None:
             self.cycle.keep_alive = False  # the answer says "Connection: close", and the connection ends with it
 
     @property

@@ -20,8 +20,6 @@ HELD = 256 * 2**10  # bytes of a body that wait for the application, at most, an
 
 EXTENSION = "quick"  # of ASGI's scope: the cycle itself
 
-OFFER = (b"upgrade", b"http2-settings")  # headers of a request that may go on in another protocol
-
 Message = MutableMapping[str, Any]
 
 
@@ -177,17 +175,19 @@ class QuickProtocol(HttpToolsProtocol):
         """Whether a request of this path is for an application that QuickCycle serves."""
         return True
 
-    def data_received(self, data: bytes | memoryview) -> None:
+    def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        while True:
+        parts: list[bytes | memoryview] = [data]  # what is still to be read, the next one last
+        while parts:
+            part = parts.pop()
             try:
-                self.parser.feed_data(data)
-                return
+                self.parser.feed_data(part)
             except httptools.HttpParserUpgrade as offer:
                 if self.parser.get_method() == b"CONNECT":
                     return self._refuse()
-                self._read_without_offer()
-                data = memoryview(data)[offer.args[0] :]
+                parts += [memoryview(part)[offer.args[0] :], self._head_without_offer()]
+                self.parser = httptools.HttpRequestParser(self)  # the one before it has ended with its request
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
             except httptools.HttpParserError:
                 return self._refuse()
 
@@ -195,17 +195,11 @@ class QuickProtocol(HttpToolsProtocol):
         log.warning("Not a request of HTTP/1.1, from %s", self.client)
         self.send_400_response("Invalid HTTP request received.")
 
-    def _read_without_offer(self) -> None:
-        """Read the head again, by a parser that expects what follows to belong to it."""
+    def _head_without_offer(self) -> bytes:
         version = self.parser.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
-        for name, value in self.headers:
-            words = [word for word in value.split(b",") if name != b"connection" or word.strip().lower() not in OFFER]
-            if name not in OFFER:
-                lines.append(b"%b: %b\r\n" % (name, b",".join(words)))
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
-        self.parser.feed_data(b"".join([*lines, b"\r\n"]))
+        start = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)
+        rows = [b"%b: %b\r\n" % row for row in self.headers if row[0] != b"upgrade"]
+        return b"".join([start, *rows, b"\r\n"])
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():

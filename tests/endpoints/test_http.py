@@ -165,6 +165,14 @@ def test_thousands_of_offers_at_once_are_each_answered(app, connect):
         sender.join()
 
 
+@pytest.mark.parametrize("offer", [b"", OFFER])
+@pytest.mark.parametrize("target", ["http://", "/\N{DEGREE SIGN}"])
+def test_an_address_that_cannot_be_read_is_refused(app, connect, target, offer):
+    with connect() as connection:
+        connection.sendall(message(target, b"body", headers=offer))
+        assert answer(connection.makefile("rb"))[0] == 400
+
+
 def test_a_tunnel_is_refused(app, connect):
     with connect() as connection:
         connection.sendall(b"CONNECT x:80 HTTP/1.1\r\nhost: x:80\r\n\r\n")

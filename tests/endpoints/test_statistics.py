@@ -34,7 +34,7 @@ def test_percentiles_are_right_to_a_tenth():
         assert percentile(histogram, share) == pytest.approx(np.quantile(times, share), rel=0.1)
 
 
-def test_one_call_has_one_time(stage):
+def test_one_call_has_one_time():
     """Not a p50 of 98 ms and a p99 of 108."""
     times = {percentile({bound(103.0): 1}, share) for share in (0.5, 0.95, 0.99)}
     assert len(times) == 1
