@@ -74,7 +74,8 @@ class ServedModel:
             return self.predict.preprocess(image, self.manifest["preprocessing"]), image.size
         if isinstance(instance, ImageFile):
             return self._load(instance.data, instance.field)
-        return self._load(_bytes(instance, index), f"instances[{index}].data")
+        data, field = _bytes(instance, index)
+        return self._load(data, field)
 
     def _load(self, data: bytes, field: str) -> tuple[np.ndarray, tuple[int, int]]:
         """Raises NotAnImage or ImageTooLarge. The size is looked at before a pixel is decoded."""
@@ -97,7 +98,7 @@ class ServedModel:
             return instances[0].array.shape[0] * instances[0].array.shape[1] <= QUICK_PIXELS
         if isinstance(instances[0], ImageFile):
             return _is_small(instances[0].data)
-        return isinstance(instances[0], dict) and _is_small(instances[0].get("data"))
+        return isinstance(instances[0], dict) and _is_small(instances[0].get(_key(instances[0])))
 
     def answers(
         self,
@@ -111,14 +112,20 @@ class ServedModel:
         return answers
 
 
-def _bytes(instance: Any, index: int) -> bytes:
-    """The image file of one instance. Raises InvalidInstances or NotBase64, naming its index."""
-    if not isinstance(instance, dict) or "data" not in instance:
+def _key(instance: Mapping[str, Any]) -> str:
+    """Under which name an instance has its file: the guide's, or the one that V1's clients give to what is no JSON."""
+    return next((key for key in ("data", "b64") if key in instance), "")
+
+
+def _bytes(instance: Any, index: int) -> tuple[bytes, str]:
+    """-> (the image file of one instance, its field). Raises InvalidInstances or NotBase64, naming its index."""
+    key = _key(instance) if isinstance(instance, dict) else ""
+    if not key:
         raise InvalidInstances(f"instances[{index}]", 'Must be an object with "data".')
-    field, text = f"instances[{index}].data", instance["data"]
+    field, text = f"instances[{index}].{key}", instance[key]
     if not isinstance(text, str):
         raise NotBase64(field, "Must be a string: the image file in base64.")
-    return from_base64(text, field)
+    return from_base64(text, field), field
 
 
 def from_base64(text: str, field: str) -> bytes:

@@ -29,6 +29,8 @@ REFUSED = [
     ({"instances": [GOOD["data"]]}, 400, "invalid_instances", "instances[0]"),
     ({"instances": [GOOD, {"data": 7}]}, 400, "not_base64", "instances[1].data"),
     ({"instances": [{"data": "image_to_bytes_array"}]}, 400, "not_base64", "instances[0].data"),
+    ({"instances": [GOOD, {"b64": "image_to_bytes_array"}]}, 400, "not_base64", "instances[1].b64"),
+    ({"instances": [{"b64": b64(b"no image")}]}, 400, "not_an_image", "instances[0].b64"),
     ({"instances": [{"data": "Zm9v"}]}, 400, "not_an_image", "instances[0].data"),
     ({"instances": [{"data": ""}]}, 400, "not_an_image", "instances[0].data"),
     ({"instances": [GOOD, {"data": b64(png()[:60])}]}, 400, "not_an_image", "instances[1].data"),
@@ -60,6 +62,12 @@ def test_bad_request_does_not_disturb_its_neighbours(ask):
 @pytest.mark.parametrize("path", ["/inference", "", "/", "/v1/models/shapes/predict", "/v1/models/shapes:predict"])
 def test_every_path_of_the_guide_and_of_v1_answers_alike(ask, path):
     status, body, _ = ask(lambda client: client.post({"instances": [GOOD, GOOD]}, path))
+    assert (status, body) == (200, {"predictions": [[BOX], [BOX]]})
+
+
+@pytest.mark.parametrize("path", ["/inference", "/v1/models/shapes:predict"])
+def test_an_image_may_be_sent_in_the_form_that_v1_has_for_files(ask, path):
+    status, body, _ = ask(lambda client: client.post({"instances": [{"b64": GOOD["data"]}, GOOD]}, path))
     assert (status, body) == (200, {"predictions": [[BOX], [BOX]]})
 
 
