@@ -10,7 +10,7 @@ BATCH_PIXELS = 16 * 28 * 28
 
 # How long a thread looks for its next part of a run before it sleeps. To be woken costs more than most parts of a small
 # network take; threads that look for longer take the cores from those that decode, and from the other engines.
-SPIN_MICROSECONDS = "5"
+SPIN_MICROSECONDS = "3"
 
 
 class OnnxRuntime:
