@@ -83,14 +83,20 @@ document.addEventListener("htmx:configRequest", (event) => {
   if (tab) event.detail.parameters.tab = tab;
 });
 
-// Polling rests while the page is hidden, while a dialog or menu is open (nothing moves under the pointer), and while
-// something has the focus that would lose it: htmx gives it back by id.
-document.addEventListener("htmx:beforeRequest", (event) => {
-  const polled = event.detail.elt;
-  if (!polled.hasAttribute("data-poll")) return;
+// Polling rests while the page is hidden, while a dialog or menu is open (nothing moves under the pointer, and the form
+// that a dialog asks about stays where it is), and while something has the focus that would lose it: htmx gives it back
+// by id. What was asked for before is not shown either when it arrives: it is asked for again.
+function restsPolling(polled) {
+  if (!polled.hasAttribute("data-poll")) return false;
   const focus = document.activeElement;
   const loses = polled.contains(focus) && !focus.id;
-  if (document.hidden || loses || document.querySelector("dialog[open], .dropdown-menu.show")) event.preventDefault();
+  return document.hidden || loses || document.querySelector("dialog[open], .dropdown-menu.show") !== null;
+}
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (restsPolling(event.detail.elt)) event.preventDefault();
+});
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (restsPolling(event.detail.requestConfig.elt)) event.detail.shouldSwap = false;
 });
 document.addEventListener("htmx:sendError", () => say(document.body.dataset.messageLost));
 document.addEventListener("htmx:responseError", (event) => {

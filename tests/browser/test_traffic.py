@@ -1,5 +1,7 @@
 """The traffic of an endpoint in Chromium: start, watch, promote."""
 
+import re
+
 import pytest
 from django.urls import reverse
 from playwright.sync_api import expect
@@ -53,3 +55,21 @@ def test_page_tells_when_the_rule_has_decided(open_page, people, endpoint, canar
     rollout_count({rollout.pk: {"candidate": side(5, 5)}})
     expect(page.get_by_text("5 of 5 calls failed, more than 1 %.")).to_be_visible()
     expect(page.get_by_text("ROLLED BACK")).to_be_visible()
+
+
+def test_figures_that_arrive_while_the_question_is_read_do_not_take_the_answer_with_them(
+    open_page, people, endpoint, canary
+):
+    page = open_page(people.editor)
+    page.goto(reverse("endpoint", args=[endpoint.project_id, endpoint.pk]) + "?tab=traffic")
+    page.get_by_label("Stage", exact=True).select_option("canary")
+    page.get_by_role("button", name="Start").click()
+    held = []
+    page.route(re.compile("/rollouts/"), lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request(lambda request: "/rollouts/" in request.url):
+        pass  # the figures have asked for themselves, and the answer takes its time
+    page.get_by_role("button", name="Promote").click()
+    with page.expect_request_finished(lambda request: "/rollouts/" in request.url):
+        held[0].continue_()
+    page.get_by_role("dialog").get_by_role("button", name="Promote").click()
+    expect(page.get_by_role("row", name="canary").get_by_text("PROMOTED")).to_be_visible()
